@@ -1,0 +1,8 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+pub mod protocol;
+pub mod service;
+pub mod storage;
+
+pub use service::{TusBody, TusService};

@@ -1,0 +1,142 @@
+use std::time::{Duration, SystemTime};
+
+use tokio::time::timeout;
+
+use super::{ConcatParts, TusService, engine::refusal, session::Takeover};
+use crate::protocol::{
+    Concat, Error, Extension, Kind, Length, PartError, Refusal, Stage, Upload, UploadId, check_size,
+};
+
+/// How long an answer waits for parts that are being joined. What takes longer goes on afterwards.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl TusService {
+    /// Makes a final upload, and joins its parts if all of them are finished.
+    pub(super) async fn create_final(&self, mut upload: Upload) -> Result<Upload, Refusal> {
+        let Kind::Final(concat) = upload.kind.clone() else {
+            return Ok(upload);
+        };
+        let parts = self.load_parts(&concat).await?;
+        let unfinished = parts.iter().any(|part| !part.is_finished());
+        if unfinished && !self.config.offer.offers(Extension::ConcatenationUnfinished) {
+            return Err(Error::Part(PartError::Unfinished).into());
+        }
+        upload.length = total(&parts);
+        check_size(upload.length, &self.config.offer)?;
+        // Before the parts are looked at once more: one may be finished just now.
+        self.engine.wait_for(concat.parts(), &upload.id);
+        upload.version = self.engine.storage.create(&upload).await.map_err(refusal)?;
+        tracing::debug!(id = %upload.id, parts = parts.len(), "final upload created");
+        Ok(self.join_patiently(upload).await)
+    }
+
+    /// A final upload whose parts are not joined: joins them if they are finished, and tells the length
+    /// as soon as those of all parts are known.
+    pub(super) async fn inspect_final(&self, upload: Upload) -> Result<Upload, Refusal> {
+        let mut upload = self.join_patiently(upload).await;
+        if let (Kind::Final(concat), Length::Deferred) = (&upload.kind, upload.length)
+            && let Ok(parts) = self.load_parts(concat).await
+        {
+            upload.length = total(&parts);
+        }
+        Ok(upload)
+    }
+
+    /// Joins what waits for a part that is finished now.
+    pub(super) fn join_waiting_for(&self, part: &Upload) {
+        for joined in self.engine.waited_for(&part.id) {
+            let tus = self.clone();
+            self.engine.tasks.spawn(async move {
+                if let Ok(upload) = tus.load(&joined).await {
+                    tus.join_patiently(upload).await;
+                }
+            });
+        }
+    }
+
+    /// Joins the parts, if all of them are finished, in a task of its own. Gives the upload as it is
+    /// when that is done, or has taken too long to wait for.
+    async fn join_patiently(&self, upload: Upload) -> Upload {
+        let (tus, pending) = (self.clone(), upload.clone());
+        let stop = self.engine.stop.clone();
+        let joining = self.engine.tasks.spawn(async move {
+            // What is cut here is taken up again at the next start.
+            stop.run_until_cancelled(tus.join(pending)).await
+        });
+        match timeout(PATIENCE, joining).await {
+            Ok(Ok(Some(Ok(joined)))) => joined,
+            Ok(Ok(Some(Err(Refusal { error, .. })))) => {
+                tracing::debug!(id = %upload.id, %error, "final upload not joined");
+                upload
+            }
+            _ => upload,
+        }
+    }
+
+    async fn join(&self, upload: Upload) -> Result<Upload, Refusal> {
+        let _claim = self.claim(&upload.id, Takeover::Never).await?;
+        let mut upload = self.load(&upload.id).await?;
+        let Kind::Final(concat) = upload.kind.clone() else {
+            return Ok(upload);
+        };
+        if upload.is_finished() {
+            return Ok(upload);
+        }
+        let parts = self.load_parts(&concat).await?;
+        if let Some(part) = parts.iter().find(|part| !part.is_finished()) {
+            self.engine
+                .wait_for(std::slice::from_ref(&part.id), &upload.id);
+            return Ok(upload);
+        }
+        let length = total(&parts);
+        check_size(length, &self.config.offer)?;
+        let storage = &self.engine.storage;
+        if upload.length != length {
+            upload.length = length;
+            upload.version = storage.update(&upload).await.map_err(refusal)?;
+        }
+        storage.concat(&upload, &parts).await.map_err(refusal)?;
+        upload.offset = length.known().unwrap_or_default();
+        upload.stage = Stage::Finished;
+        tracing::debug!(id = %upload.id, length = upload.offset, "final upload finished");
+        for part in concat.parts() {
+            self.release_part(part).await;
+        }
+        Ok(upload)
+    }
+
+    /// A part is not needed any more, by one final upload.
+    async fn release_part(&self, part: &UploadId) {
+        let removes = self.config.concat_parts == ConcatParts::Remove;
+        if removes
+            && !self.engine.is_waited_for(part)
+            && let Err(error) = self.engine.storage.delete(part).await
+        {
+            refusal(error);
+        }
+    }
+
+    async fn load_parts(&self, concat: &Concat) -> Result<Vec<Upload>, Error> {
+        let mut parts = Vec::with_capacity(concat.parts().len());
+        for id in concat.parts() {
+            let part = match self.load(id).await {
+                Err(Error::NotFound) => Err(Error::Part(PartError::NotFound)),
+                Ok(part) if part.is_expired(SystemTime::now()) => {
+                    Err(Error::Part(PartError::NotFound))
+                }
+                Ok(part) if part.kind != Kind::Partial => Err(Error::Part(PartError::NotPartial)),
+                part => part,
+            }?;
+            parts.push(part);
+        }
+        Ok(parts)
+    }
+}
+
+/// The length of what `parts` make together, once all of theirs are known.
+fn total(parts: &[Upload]) -> Length {
+    let mut lengths = parts.iter().map(|part| part.length.known());
+    lengths
+        .try_fold(0u64, |sum, length| sum.checked_add(length?))
+        .map_or(Length::Deferred, Length::Known)
+}

@@ -1,0 +1,150 @@
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    TusService,
+    session::{Claim, Denied, Sessions, Takeover},
+};
+use crate::{
+    protocol::{Error, Refusal, Upload, UploadId},
+    storage::{self, Storage},
+};
+
+/// What all clones of a service share, and what its detached tasks need.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) sessions: Arc<Sessions>,
+    /// Everything that must not be cut.
+    pub(super) tasks: TaskTracker,
+    /// Ends all writers, and the sweeper.
+    pub(super) stop: CancellationToken,
+    pub(super) swept: OnceLock<()>,
+    writers: AtomicUsize,
+    /// The final uploads that wait for a part.
+    waiting: Mutex<HashMap<UploadId, Vec<UploadId>>>,
+}
+
+impl Engine {
+    pub(super) fn new(storage: impl Storage) -> Self {
+        Self {
+            storage: Arc::new(storage),
+            sessions: Arc::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            swept: OnceLock::new(),
+            writers: AtomicUsize::new(0),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// Notes that `joined` waits for its parts.
+    pub(super) fn wait_for(&self, parts: &[UploadId], joined: &UploadId) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for part in parts {
+            let finals = waiting.entry(part.clone()).or_default();
+            if !finals.contains(joined) {
+                finals.push(joined.clone());
+            }
+        }
+    }
+
+    /// The final uploads that waited for `part`, which is finished, or gone.
+    pub(super) fn waited_for(&self, part: &UploadId) -> Vec<UploadId> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.remove(part).unwrap_or_default()
+    }
+
+    /// Whether a final upload still waits for `part`.
+    pub(super) fn is_waited_for(&self, part: &UploadId) -> bool {
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(part)
+    }
+}
+
+/// One of the writers that are allowed at a time.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Admission(Arc<Engine>);
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.0.writers.fetch_sub(1, Relaxed);
+    }
+}
+
+impl TusService {
+    /// Lets one more writer in, if there may be one.
+    pub(super) fn admit(&self) -> Result<Admission, Error> {
+        if self.engine.stop.is_cancelled() {
+            return Err(Error::ShuttingDown);
+        }
+        let admission = Admission(Arc::clone(&self.engine));
+        match self.engine.writers.fetch_add(1, Relaxed) < self.config.offer.limits.max_writers {
+            true => Ok(admission),
+            false => Err(Error::Overloaded),
+        }
+    }
+
+    /// The upload, as it is stored.
+    pub(super) async fn load(&self, id: &UploadId) -> Result<Upload, Error> {
+        self.engine.storage.load(id).await.map_err(refusal)
+    }
+
+    /// Waits for the right to write to an upload.
+    pub(super) async fn claim(&self, id: &UploadId, takeover: Takeover) -> Result<Claim, Error> {
+        self.engine
+            .sessions
+            .claim(id, takeover)
+            .await
+            .map_err(|denied| match denied {
+                Denied::Refused => Error::OffsetMismatch,
+                Denied::Busy => Error::Finishing,
+            })
+    }
+
+    /// Runs `work` in a task of its own, which goes on if nobody waits for it any more.
+    pub(super) async fn detached<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        match self.engine.tasks.spawn(work).await {
+            Ok(result) => result,
+            Err(error) => {
+                tracing::error!(%error, "a task of an upload failed");
+                Err(Error::Internal.into())
+            }
+        }
+    }
+}
+
+/// What a failure of the storage is to a client. What it is to us is logged, once, here.
+pub(super) fn refusal(error: storage::Error) -> Error {
+    use std::error::Error as _;
+
+    match error {
+        storage::Error::NotFound(_) => Error::NotFound,
+        storage::Error::AlreadyExists(_) => Error::KeyTaken,
+        storage::Error::Conflict(_) => Error::OffsetMismatch,
+        storage::Error::Superseded(_) => Error::Superseded,
+        storage::Error::Locked(_) => Error::Locked,
+        storage::Error::NoSpace(source) => {
+            tracing::error!(error = %source, "no space is left");
+            Error::NoSpace
+        }
+        error => {
+            let source = error.source().map(tracing::field::display);
+            tracing::error!(%error, source, "the storage failed");
+            Error::Internal
+        }
+    }
+}

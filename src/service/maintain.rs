@@ -1,0 +1,176 @@
+use std::{
+    sync::{Arc, Weak},
+    time::{Duration, SystemTime},
+};
+
+use futures::StreamExt;
+
+use super::{TusService, config::Config, engine::Engine};
+use crate::{
+    protocol::{Kind, Upload},
+    storage::Result,
+};
+
+/// What a sweep removed, or would remove.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Swept {
+    /// Expired uploads.
+    pub uploads: u64,
+    /// Their bytes, and those that no upload referred to any more.
+    pub bytes: u64,
+}
+
+/// Whether a sweep removes what it finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sweep {
+    Real,
+    Dry,
+}
+
+/// What no upload refers to is left alone for that long: it may be in the making.
+const RECLAIM_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// After how many uploads others get a turn.
+const YIELD_EVERY: usize = 64;
+
+impl TusService {
+    /// Removes all uploads that have expired, and what crashes left behind. Runs by itself in the
+    /// background; finished uploads are never touched.
+    ///
+    /// # Errors
+    /// If the uploads cannot be listed. What fails for a single upload is logged, and tried again next
+    /// time.
+    pub async fn sweep(&self) -> Result<Swept> {
+        self.sweep_by(Sweep::Real).await
+    }
+
+    /// What [`sweep`](Self::sweep) would remove of expired uploads.
+    ///
+    /// # Errors
+    /// If the uploads cannot be listed.
+    pub async fn sweep_dry_run(&self) -> Result<Swept> {
+        self.sweep_by(Sweep::Dry).await
+    }
+
+    /// Ends what a crash interrupted: uploads of which all bytes are stored are put in place, and final
+    /// uploads whose parts are finished are joined. Runs by itself with the first request, and each of
+    /// these uploads also does it when it is asked for.
+    ///
+    /// # Errors
+    /// If the uploads cannot be listed.
+    pub async fn recover(&self) -> Result<()> {
+        let mut uploads = self.engine.storage.list();
+        let mut seen = 0;
+        while let Some(upload) = uploads.next().await {
+            give_turns(&mut seen).await;
+            let Ok(upload) = upload.inspect_err(log) else {
+                continue;
+            };
+            if let Kind::Final(concat) = &upload.kind
+                && upload.is_pending_final()
+            {
+                self.engine.wait_for(concat.parts(), &upload.id);
+                let _ = self.inspect_final(upload).await;
+            } else if let Err(refusal) = self.settle(upload).await {
+                tracing::warn!(error = %refusal.error, "an upload could not be finished");
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all writers, whose clients are told 503 and where to go on, and waits until everything that
+    /// was received is stored. New requests that write are refused.
+    pub async fn shutdown(&self) {
+        self.engine.stop.cancel();
+        self.engine.tasks.close();
+        self.engine.tasks.wait().await;
+    }
+
+    /// Starts the sweeper, once. It ends with the last clone of the service.
+    pub(super) fn start_maintenance(&self) {
+        self.engine.swept.get_or_init(|| {
+            let (engine, config) = (Arc::downgrade(&self.engine), Arc::clone(&self.config));
+            tokio::spawn(maintain(engine, config));
+        });
+    }
+
+    async fn sweep_by(&self, sweep: Sweep) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let mut uploads = self.engine.storage.list();
+        let mut seen = 0;
+        while let Some(upload) = uploads.next().await {
+            give_turns(&mut seen).await;
+            let Ok(upload) = upload.inspect_err(log) else {
+                continue;
+            };
+            if upload.is_expired(SystemTime::now()) && self.expire(&upload, sweep).await {
+                swept.uploads += 1;
+                swept.bytes += upload.offset;
+            }
+        }
+        drop(uploads);
+        if sweep == Sweep::Real {
+            let before = SystemTime::now() - RECLAIM_AGE;
+            swept.bytes += self.engine.storage.reclaim(before).await?;
+        }
+        Ok(swept)
+    }
+
+    /// Removes an expired upload, unless somebody writes to it, or has just done so.
+    async fn expire(&self, upload: &Upload, sweep: Sweep) -> bool {
+        let Some(_claim) = self.engine.sessions.try_claim(&upload.id) else {
+            return false;
+        };
+        let storage = &self.engine.storage;
+        let still_expired = match storage.load(&upload.id).await {
+            Ok(upload) => upload.is_expired(SystemTime::now()),
+            Err(_) => false,
+        };
+        if still_expired && sweep == Sweep::Real {
+            tracing::debug!(id = %upload.id, "upload expired");
+            return storage.delete(&upload.id).await.inspect_err(log).is_ok();
+        }
+        still_expired
+    }
+}
+
+/// Recovers, and then sweeps again and again, as long as there is a service.
+async fn maintain(engine: Weak<Engine>, config: Arc<Config>) {
+    let service = || {
+        let engine = engine
+            .upgrade()
+            .filter(|engine| !engine.stop.is_cancelled())?;
+        Some(TusService {
+            engine,
+            config: Arc::clone(&config),
+        })
+    };
+    if let Some(tus) = service() {
+        let _ = tus.recover().await.inspect_err(log);
+    }
+    while let Some(tus) = service() {
+        if let Ok(swept) = tus.sweep().await.inspect_err(log)
+            && swept != Swept::default()
+        {
+            tracing::info!(uploads = swept.uploads, bytes = swept.bytes, "swept");
+        }
+        let stop = tus.engine.stop.clone();
+        drop(tus);
+        let pause = tokio::time::sleep(config.sweep_every);
+        if stop.run_until_cancelled(pause).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn give_turns(seen: &mut usize) {
+    *seen += 1;
+    if seen.is_multiple_of(YIELD_EVERY) {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn log(error: &crate::storage::Error) {
+    tracing::error!(%error, "the storage failed");
+}

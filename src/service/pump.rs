@@ -1,0 +1,324 @@
+//! The only loop that reads bodies.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use http::HeaderMap;
+use http_body_util::LengthLimitError;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tower::BoxError;
+
+use super::{
+    body::{Piece, RequestBody},
+    engine::refusal,
+    session::{Ask, Claim},
+};
+use crate::{
+    protocol::{Content, Error, Hasher, Limits, Oversized, Room, Verify},
+    storage::{self, AppendMode, Appender},
+};
+
+/// Moves a body into a storage: limits, checksum, progress, stalls, takeover and shutdown.
+///
+/// Whatever ends the body, what came of it is committed; or, where a checksum had to hold and does
+/// not, discarded.
+#[derive(Debug)]
+pub(super) struct Pump<'p> {
+    appender: Option<Box<dyn Appender>>,
+    claim: &'p mut Claim,
+    signals: Signals,
+    content: &'p Content,
+    room: Room,
+    start: u64,
+    taken: u64,
+    hashers: Vec<Hasher>,
+    trailers: Option<HeaderMap>,
+    stalls: Stalls,
+}
+
+/// What ends a body from outside.
+#[derive(Debug, Clone)]
+pub(super) struct Signals {
+    /// The server is shutting down.
+    pub(super) stop: CancellationToken,
+    /// Nobody waits for the answer any more.
+    pub(super) abandoned: CancellationToken,
+}
+
+/// Why no more is read.
+#[derive(Debug)]
+enum End {
+    Complete,
+    Refused(Error),
+    Failed(storage::Error),
+}
+
+/// What happens next.
+enum Event {
+    Piece(Option<Result<Piece, BoxError>>),
+    Asked(Ask),
+    Signalled(Error),
+    Stalled,
+}
+
+/// How quiet a body has to be before a writer that is told to end does so, and how long it goes on
+/// otherwise: what the connection has read already is to be kept.
+const QUIET: Duration = Duration::from_millis(50);
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// How the bytes of a request are to be stored.
+pub(super) fn mode(content: &Content) -> AppendMode {
+    match content.verify {
+        Verify::Nothing => AppendMode::Streaming,
+        Verify::Header(_) | Verify::Trailer(_) => AppendMode::Atomic,
+    }
+}
+
+impl<'p> Pump<'p> {
+    /// A pump for the body that `content` describes, into an upload that stands at `start` and has
+    /// `room`. There is no `appender` if the upload takes no more bytes.
+    pub(super) fn new(
+        appender: Option<Box<dyn Appender>>,
+        claim: &'p mut Claim,
+        content: &'p Content,
+        (start, room): (u64, Room),
+        limits: &Limits,
+        signals: Signals,
+    ) -> Self {
+        let algorithms = content.verify.algorithms();
+        Self {
+            appender,
+            claim,
+            signals,
+            content,
+            room,
+            start,
+            taken: 0,
+            hashers: algorithms.into_iter().map(Hasher::new).collect(),
+            trailers: None,
+            stalls: Stalls::new(limits),
+        }
+    }
+
+    /// Runs until the body ends, and gives the new offset. An error says why not all of it was taken;
+    /// where the upload stands then, the storage knows.
+    pub(super) async fn run(mut self, body: &mut RequestBody) -> Result<u64, Error> {
+        let outcome = match self.receive(body).await {
+            End::Complete
+                if self
+                    .content
+                    .length
+                    .is_some_and(|length| length != self.taken) =>
+            {
+                Err(Error::Interrupted)
+            }
+            End::Complete => self.verify(),
+            End::Refused(error) => Err(error),
+            End::Failed(error) => Err(refusal(error)),
+        };
+        self.conclude(outcome).await
+    }
+
+    async fn receive(&mut self, body: &mut RequestBody) -> End {
+        loop {
+            let step = match self.event(body).await {
+                Ok(Event::Piece(piece)) => self.take(piece).await,
+                Ok(Event::Asked(ask)) => self.answer(ask),
+                Ok(Event::Signalled(reason)) => return self.last_call(body, reason).await,
+                Ok(Event::Stalled) => Err(End::Refused(Error::Stalled)),
+                Err(error) => Err(End::Failed(error)),
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    async fn event(&mut self, body: &mut RequestBody) -> Result<Event, storage::Error> {
+        if let Some(ask) = self.claim.try_asked() {
+            return Ok(Event::Asked(ask));
+        }
+        if let Some(reason) = self.signals.raised() {
+            return Ok(Event::Signalled(reason));
+        }
+        if let Some(piece) = body.next().now_or_never() {
+            return Ok(Event::Piece(piece));
+        }
+        // Nothing to read for now: what was held back for a larger write becomes visible.
+        if let Some(appender) = &mut self.appender {
+            appender.flush().await?;
+        }
+        Ok(tokio::select! {
+            biased;
+            piece = body.next() => Event::Piece(piece),
+            ask = self.claim.asked() => Event::Asked(ask),
+            reason = self.signals.wait() => Event::Signalled(reason),
+            () = self.stalls.wait(self.taken) => Event::Stalled,
+        })
+    }
+
+    /// Takes what the connection has read already, and ends then.
+    async fn last_call(&mut self, body: &mut RequestBody, reason: Error) -> End {
+        let until = Instant::now() + LAST_CALL;
+        while Instant::now() < until
+            && let Ok(piece) = timeout(QUIET, body.next()).await
+        {
+            if let Err(end) = self.take(piece).await {
+                return end;
+            }
+        }
+        End::Refused(reason)
+    }
+
+    async fn take(&mut self, piece: Option<Result<Piece, BoxError>>) -> Result<(), End> {
+        match piece {
+            None => Err(End::Complete),
+            Some(Err(error)) => Err(End::Refused(cut(&error))),
+            Some(Ok(Piece::Trailers(trailers))) => {
+                self.trailers = Some(trailers);
+                Ok(())
+            }
+            Some(Ok(Piece::Data(data))) => self.store(data).await,
+        }
+    }
+
+    async fn store(&mut self, mut data: Bytes) -> Result<(), End> {
+        let left = self.room.bytes - self.taken;
+        if data.len() as u64 > left {
+            // Up to the limit of a request the bytes are good. Beyond the length of the upload
+            // something is wrong with all of them.
+            if self.room.beyond == Oversized::Request {
+                data.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                self.write(data).await?;
+            }
+            return Err(End::Refused(Error::TooLarge(self.room.beyond)));
+        }
+        self.write(data).await
+    }
+
+    async fn write(&mut self, data: Bytes) -> Result<(), End> {
+        let Some(appender) = self.appender.as_mut().filter(|_| !data.is_empty()) else {
+            return Ok(());
+        };
+        for hasher in &mut self.hashers {
+            hasher.update(&data);
+        }
+        self.taken += data.len() as u64;
+        appender.write(data).await.map_err(End::Failed)
+    }
+
+    /// A newcomer that wants to go on right here takes over.
+    fn answer(&self, ask: Ask) -> Result<(), End> {
+        let visible = match mode(self.content) {
+            AppendMode::Streaming => self.start + self.taken,
+            AppendMode::Atomic => self.start,
+        };
+        if ask.takes_over(visible) {
+            return Err(End::Refused(Error::Superseded));
+        }
+        ask.refuse();
+        Ok(())
+    }
+
+    fn verify(&mut self) -> Result<(), Error> {
+        let Some(expected) = self.content.verify.expected(self.trailers.as_ref())? else {
+            return Ok(());
+        };
+        let made = self.hashers.drain(..).map(Hasher::finish);
+        match made.into_iter().any(|checksum| checksum == expected) {
+            true => Ok(()),
+            false => Err(Error::ChecksumMismatch),
+        }
+    }
+
+    async fn conclude(self, outcome: Result<(), Error>) -> Result<u64, Error> {
+        let Some(appender) = self.appender else {
+            return outcome.map(|()| self.start);
+        };
+        match (outcome, mode(self.content)) {
+            (Ok(()), _) => appender.commit().await.map_err(refusal),
+            (Err(error), AppendMode::Streaming) => {
+                // What the storage says is logged; what the client is told is why it ended.
+                let _ = appender.commit().await.map_err(refusal);
+                Err(error)
+            }
+            (Err(error), AppendMode::Atomic) => {
+                let _ = appender.discard().await.map_err(refusal);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Signals {
+    fn raised(&self) -> Option<Error> {
+        let raised = self.stop.is_cancelled() || self.abandoned.is_cancelled();
+        raised.then_some(self.reason())
+    }
+
+    async fn wait(&self) -> Error {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.abandoned.cancelled() => {}
+        }
+        self.reason()
+    }
+
+    fn reason(&self) -> Error {
+        if self.stop.is_cancelled() {
+            Error::ShuttingDown
+        } else {
+            Error::Interrupted
+        }
+    }
+}
+
+/// Tells bodies that bring too little for too long.
+#[derive(Debug)]
+struct Stalls {
+    interval: Duration,
+    min_bytes: u64,
+    /// When the current interval ends, and what had been taken at its begin.
+    window: Option<(Instant, u64)>,
+}
+
+impl Stalls {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            interval: limits.idle_interval,
+            min_bytes: limits.idle_min_bytes,
+            window: None,
+        }
+    }
+
+    /// Returns when an interval is over in which too little came.
+    async fn wait(&mut self, taken: u64) {
+        if self.interval.is_zero() {
+            return std::future::pending().await;
+        }
+        loop {
+            let (end, before) = *self
+                .window
+                .get_or_insert_with(|| (Instant::now() + self.interval, taken));
+            sleep_until(end).await;
+            if taken - before < self.min_bytes {
+                return;
+            }
+            self.window = None;
+        }
+    }
+}
+
+/// Why a body broke off.
+fn cut(error: &BoxError) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return Error::TooLarge(Oversized::Request);
+        }
+        cause = error.source();
+    }
+    Error::Interrupted
+}

@@ -1,0 +1,258 @@
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::Layout;
+use crate::{
+    protocol::{Concat, Kind, Length, Stage, Upload, UploadId, Version},
+    storage::{Error, Result},
+};
+
+/// The record of an upload: a small JSON file that is written when the upload is created and replaced
+/// as a whole on the rare changes. The offset is not in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Info {
+    /// The format.
+    v: u32,
+    /// Counts the changes an [`Upload::version`] names.
+    pub(super) revision: u64,
+    length: Option<u64>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    metadata: String,
+    role: Role,
+    /// Milliseconds since the epoch.
+    created: u64,
+    /// Milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lifetime: Option<u64>,
+    key: String,
+    /// While this is set, bytes beyond it are not verified and do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fence: Option<u64>,
+    /// The inode of the data file, by which the file under the key is known as our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) inode: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Role {
+    Regular,
+    Partial,
+    Final { concat: String, parts: Vec<String> },
+}
+
+const FORMAT: u32 = 1;
+
+impl Info {
+    pub(super) fn new(upload: &Upload, revision: u64) -> Self {
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let since = upload
+            .created
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            v: FORMAT,
+            revision,
+            length: upload.length.known(),
+            metadata: upload.metadata.as_str().to_owned(),
+            role: match &upload.kind {
+                Kind::Regular => Role::Regular,
+                Kind::Partial => Role::Partial,
+                Kind::Final(concat) => Role::Final {
+                    concat: concat.as_str().to_owned(),
+                    parts: concat.parts().iter().map(ToString::to_string).collect(),
+                },
+            },
+            created: milliseconds(since),
+            lifetime: upload.lifetime.map(milliseconds),
+            key: upload.key.to_string(),
+            fence: None,
+            inode: None,
+        }
+    }
+
+    /// The upload, as far as its record tells: at offset 0 and receiving.
+    pub(super) fn upload(&self, id: &UploadId) -> Result<Upload> {
+        let damaged = |source: Box<dyn std::error::Error + Send + Sync>| Error::Damaged {
+            id: id.clone(),
+            source,
+        };
+        if self.v != FORMAT {
+            return Err(damaged(format!("format {} is not known", self.v).into()));
+        }
+        let length = self.length.map_or(Length::Deferred, Length::Known);
+        let created = SystemTime::UNIX_EPOCH
+            .checked_add(Duration::from_millis(self.created))
+            .ok_or_else(|| damaged("the time of creation is beyond the calendar".into()))?;
+        let mut upload = Upload::new(id.clone(), length, created);
+        upload.metadata = self
+            .metadata
+            .parse()
+            .map_err(|error| damaged(Box::new(error)))?;
+        upload.kind = match &self.role {
+            Role::Regular => Kind::Regular,
+            Role::Partial => Kind::Partial,
+            Role::Final { concat, parts } => {
+                let parts = parts
+                    .iter()
+                    .map(|part| part.parse())
+                    .collect::<Result<_, _>>();
+                Kind::Final(Concat::new(
+                    concat,
+                    parts.map_err(|error| damaged(Box::new(error)))?,
+                ))
+            }
+        };
+        upload.lifetime = self.lifetime.map(Duration::from_millis);
+        upload.key = self.key.parse().map_err(|error| damaged(Box::new(error)))?;
+        upload.stage = Stage::Receiving;
+        upload.version = self.version();
+        Ok(upload)
+    }
+
+    pub(super) fn version(&self) -> Version {
+        Version::new(self.revision.to_string())
+    }
+
+    /// Reads the record.
+    pub(super) fn read(layout: &Layout, id: &UploadId) -> Result<Self> {
+        Self::open(layout, id).map(|(info, _)| info)
+    }
+
+    /// Reads the record, and gives the file it stands in. While that is open, no other file can have
+    /// its identity.
+    pub(super) fn open(layout: &Layout, id: &UploadId) -> Result<(Self, File)> {
+        let mut file = File::open(layout.info(id)).map_err(|error| not_found(error, id))?;
+        let mut text = Vec::with_capacity(512);
+        file.read_to_end(&mut text)?;
+        match serde_json::from_slice(&text) {
+            Ok(info) => Ok((info, file)),
+            // Cut by a crash before its creation was acknowledged.
+            Err(error) if error.is_eof() => Err(Error::NotFound(id.clone())),
+            Err(error) => Err(Error::Damaged {
+                id: id.clone(),
+                source: Box::new(error),
+            }),
+        }
+    }
+
+    /// Writes the first record of an upload, by a single write.
+    pub(super) fn create(&self, layout: &Layout, id: &UploadId) -> Result<File> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(layout.info(id));
+        let mut file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::AlreadyExists(id.to_string()),
+            _ => Error::from(error),
+        })?;
+        if let Err(error) = file.write_all(&self.encode()?) {
+            // A full disk: what is half written was never acknowledged.
+            fs::remove_file(layout.info(id))?;
+            return Err(error.into());
+        }
+        Ok(file)
+    }
+
+    /// Replaces the record at once: whoever reads sees the old or the new one.
+    pub(super) fn replace(&self, layout: &Layout, id: &UploadId, reach: Reach) -> Result<()> {
+        let temporary = layout.temporary(id);
+        let mut file = File::create(&temporary)?;
+        file.write_all(&self.encode()?)?;
+        if reach == Reach::Device {
+            file.sync_all()?;
+        }
+        fs::rename(&temporary, layout.info(id))?;
+        if reach == Reach::Device {
+            sync_directory(layout.own())?;
+        }
+        Ok(())
+    }
+
+    fn encode(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(|error| Error::Backend(Box::new(error)))
+    }
+}
+
+/// How far a change of a file has to get before it is taken as made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Into the kernel: it survives the process.
+    Kernel,
+    /// Onto the device: it survives the power.
+    Device,
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    // Elsewhere directories cannot be opened, and need not be synced.
+    if cfg!(unix) {
+        File::open(path)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn not_found(error: io::Error, id: &UploadId) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::NotFound(id.clone()),
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_tells_all_of_an_upload() {
+        let created = SystemTime::UNIX_EPOCH + Duration::from_millis(1_234);
+        let mut upload = Upload::new("a".parse().unwrap(), Length::Known(7), created);
+        upload.metadata = "k dg==,z".parse().unwrap();
+        upload.lifetime = Some(Duration::from_millis(99));
+        upload.key = "x/y".parse().unwrap();
+        upload.version = Version::new("3");
+        for kind in [
+            Kind::Regular,
+            Kind::Partial,
+            Kind::Final(Concat::new("final;/b /b", vec!["b".parse().unwrap(); 2])),
+        ] {
+            upload.kind = kind;
+            let text = Info::new(&upload, 3).encode().unwrap();
+            let info: Info = serde_json::from_slice(&text).unwrap();
+            assert_eq!(info.upload(&upload.id).unwrap(), upload);
+        }
+    }
+
+    #[test]
+    fn a_record_cut_by_a_crash_does_not_exist_and_a_damaged_one_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(directory.path().to_owned());
+        fs::create_dir(layout.own()).unwrap();
+        let id: UploadId = "a".parse().unwrap();
+        let text = Info::new(
+            &Upload::new(id.clone(), Length::Known(7), SystemTime::now()),
+            1,
+        )
+        .encode()
+        .unwrap();
+        for cut in 0..text.len() {
+            fs::write(layout.info(&id), &text[..cut]).unwrap();
+            assert!(
+                matches!(Info::read(&layout, &id), Err(Error::NotFound(_))),
+                "{cut}"
+            );
+        }
+        fs::write(layout.info(&id), b"{\"v\":\"x\"}").unwrap();
+        assert!(matches!(
+            Info::read(&layout, &id),
+            Err(Error::Damaged { .. })
+        ));
+    }
+}

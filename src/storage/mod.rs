@@ -1,0 +1,165 @@
+//! Where uploads are kept: the [`Storage`] contract and the storages of this crate.
+//!
+//! A storage knows uploads and bytes. It sees no HTTP, takes no decision of the protocol, and is the
+//! only judge of what is durably stored: an offset that it tells is never taken back.
+//!
+//! To write one, implement [`Storage`] and [`Appender`], and run the functions of
+#![cfg_attr(feature = "conformance", doc = "[`conformance`] on it.")]
+#![cfg_attr(not(feature = "conformance"), doc = "`conformance` (a feature) on it.")]
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+#[cfg(feature = "file")]
+mod file;
+mod memory;
+
+use std::{fmt::Debug, ops::Range, time::SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+#[cfg(feature = "file")]
+pub use self::file::{Collision, Durability, FileStorage};
+pub use self::{
+    error::{Error, Result},
+    memory::MemoryStorage,
+};
+use crate::protocol::{Upload, UploadId, Version};
+
+/// Keeps uploads.
+///
+/// # Contract
+/// Each sentence is held by a function of the conformance module.
+///
+/// - An upload exists from the return of [`create`](Self::create) on; if that never returns, it exists
+///   whole or not at all.
+/// - [`load`](Self::load) gives a snapshot whose `offset` is what is durably stored. It never waits for
+///   a writer, and never shows a byte that may still be discarded.
+/// - Offsets do not go back.
+/// - A snapshot is *current* until something but the number of stored bytes changes, and `offset` too
+///   for [`append`](Self::append). A call with a snapshot that is not current changes nothing and gives
+///   [`Error::Conflict`].
+/// - At most one [`Appender`] of an upload is in force: the one opened last, in this process or another.
+///   Earlier ones store nothing any more ([`Error::Superseded`]). Where a storage cannot take an upload
+///   from another process, it refuses with [`Error::Locked`] instead.
+/// - All bytes stored is [`Stage::Finishing`](crate::protocol::Stage::Finishing); only
+///   [`finish`](Self::finish) makes it `Finished`. Nothing is visible under the key before that.
+/// - Every call may be cancelled or cut by a crash at any point, and be repeated.
+#[async_trait]
+pub trait Storage: Debug + Send + Sync + 'static {
+    /// Makes a new upload at offset 0, with everything that `upload` says but its version, which it gives.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] if the id or the key is taken.
+    async fn create(&self, upload: &Upload) -> Result<Version>;
+
+    /// A snapshot.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    async fn load(&self, id: &UploadId) -> Result<Upload>;
+
+    /// Replaces length, metadata, lifetime and key of an upload that is not finished, and gives its new
+    /// version.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the snapshot is not current, [`Error::NotFound`].
+    async fn update(&self, upload: &Upload) -> Result<Version>;
+
+    /// Opens an upload for writing at `upload.offset`, and ends every earlier appender.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the snapshot is not current or its offset is not the stored one,
+    /// [`Error::Locked`], [`Error::NotFound`].
+    async fn append(&self, upload: &Upload, mode: AppendMode) -> Result<Box<dyn Appender>>;
+
+    /// Puts an upload of which all bytes are stored under its key, and makes it `Finished`. Does
+    /// nothing if it is.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] if there is something else under the key and the storage may not
+    /// replace it, [`Error::Conflict`] if bytes are missing, [`Error::NotFound`].
+    async fn finish(&self, upload: &Upload) -> Result<()>;
+
+    /// Makes the bytes of `target` those of `parts`, in their order, and then finishes it. The parts
+    /// are finished uploads; the same may stand several times. `target` is of known length. Goes on
+    /// where an earlier call was cut.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the lengths do not add up, [`Error::NotFound`] of target or part, those
+    /// of [`finish`](Self::finish).
+    async fn concat(&self, target: &Upload, parts: &[Upload]) -> Result<()>;
+
+    /// Bytes of a finished upload. A range beyond its end is cut there.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the upload is gone or unfinished. The stream ends with an error rather
+    /// than early.
+    async fn read(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream>;
+
+    /// Removes an upload and all of its bytes, finished or not, and ends its appenders.
+    ///
+    /// # Errors
+    /// None if there is no such upload: it is gone, as it should be.
+    async fn delete(&self, id: &UploadId) -> Result<()>;
+
+    /// All uploads, in any order; what comes or goes meanwhile may be missing. One that cannot be read
+    /// is an error of the stream, which goes on.
+    fn list(&self) -> BoxStream<'_, Result<Upload>>;
+
+    /// Removes what a crash left behind and no upload refers to, if it was last touched before
+    /// `before`. Gives the number of bytes.
+    ///
+    /// # Errors
+    /// The storage's.
+    async fn reclaim(&self, before: SystemTime) -> Result<u64>;
+}
+
+/// Writes to one upload: any number of [`write`](Self::write) and [`flush`](Self::flush), then one of
+/// [`commit`](Self::commit) and [`discard`](Self::discard).
+///
+/// An appender that is dropped without either has stored, in [`AppendMode::Streaming`], some first
+/// bytes of what was written; in [`AppendMode::Atomic`] nothing.
+#[async_trait]
+pub trait Appender: Debug + Send {
+    /// Takes bytes that follow the last ones. Back-pressure is here: it returns when it may take more.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`], [`Error::NoSpace`], and others of the device. After an error only
+    /// `commit` and `discard` make sense; `commit` then keeps what was stored before.
+    async fn write(&mut self, data: Bytes) -> Result<()>;
+
+    /// Called when no more bytes are to be had for the moment: makes what was written visible to
+    /// [`Storage::load`], as far as that is cheap.
+    ///
+    /// # Errors
+    /// Those of [`write`](Self::write).
+    async fn flush(&mut self) -> Result<()>;
+
+    /// Makes what was written durable, and gives the new offset.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`], [`Error::NotFound`] if the upload was deleted, and others of the device.
+    async fn commit(self: Box<Self>) -> Result<u64>;
+
+    /// In [`AppendMode::Atomic`], makes it as if nothing had been written. In
+    /// [`AppendMode::Streaming`] it only ends.
+    ///
+    /// # Errors
+    /// Those of the device; also then nothing of what was written will ever be visible.
+    async fn discard(self: Box<Self>) -> Result<()>;
+}
+
+/// When written bytes count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppendMode {
+    /// Each as soon as it is stored.
+    Streaming,
+    /// All at once, by [`Appender::commit`]; before that none is visible, not even after a crash.
+    Atomic,
+}
+
+/// Bytes of an upload, in pieces.
+pub type ByteStream = BoxStream<'static, Result<Bytes>>;
