@@ -19,21 +19,27 @@ const PIECE: u64 = 64 << 20;
 /// The bytes do not pass through this process where the system can do better: `io::copy` between files
 /// is `copy_file_range` on Linux, which shares extents on file systems that can.
 pub(super) async fn concat(shared: &Arc<Shared>, target: &Upload, parts: &[Upload]) -> Result<()> {
-    if target.is_finished() {
-        return Ok(());
-    }
-    let sources = sources(shared, target, parts)?;
-    let lease = Disk::run_in_pool({
-        let (shared, target) = (Arc::clone(shared), target.clone());
+    let opened = Disk::run_in_pool({
+        let (shared, given) = (Arc::clone(shared), target.clone());
         move || {
-            shared
+            // Where an earlier call was cut, there are bytes, or all of them.
+            let mut target = shared.load(&given.id)?;
+            if target.is_finished() {
+                return Ok(None);
+            }
+            target.version = given.version;
+            let lease = shared
                 .leases
-                .take(&target.id, |earlier| shared.open(&target, earlier))
+                .take(&target.id, |earlier| shared.open(&target, earlier))?;
+            Ok(Some((lease, target.offset)))
         }
     })
     .await?;
+    let Some((lease, mut at)) = opened else {
+        return Ok(());
+    };
+    let sources = sources(shared, target, parts)?;
     let lease = Arc::new(lease);
-    let mut at = target.offset;
     for source in sources {
         while at < source.end {
             let (lease, piece) = (Arc::clone(&lease), source.clone());
