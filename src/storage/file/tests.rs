@@ -1,11 +1,33 @@
+use std::time::Duration;
+
+use bytes::Bytes;
 use tempfile::{TempDir, tempdir};
 
 use super::*;
+use crate::protocol::Length;
 
 fn storage() -> (TempDir, FileStorage) {
     let directory = tempdir().unwrap();
     let storage = FileStorage::open(directory.path()).unwrap();
     (directory, storage)
+}
+
+/// An upload of `length` bytes that waits for its first one.
+async fn created(storage: &FileStorage, id: &str, length: u64) -> Upload {
+    let mut upload = Upload::new(
+        id.parse().unwrap(),
+        Length::Known(length),
+        SystemTime::now(),
+    );
+    upload.version = storage.create(&upload).await.unwrap();
+    upload
+}
+
+async fn write(storage: &FileStorage, upload: &Upload, data: &[u8]) -> Upload {
+    let mut appender = storage.append(upload, AppendMode::Streaming).await.unwrap();
+    appender.write(Bytes::copy_from_slice(data)).await.unwrap();
+    appender.commit().await.unwrap();
+    storage.load(&upload.id).await.unwrap()
 }
 
 #[cfg(feature = "conformance")]
@@ -15,4 +37,211 @@ async fn conforms_with_every_durability() {
         let (_directory, storage) = storage();
         crate::storage::conformance::all(&storage.durability(durability)).await;
     }
+}
+
+#[tokio::test]
+async fn only_finished_uploads_are_visible() {
+    let (directory, storage) = storage();
+    let visible = || {
+        let mut names: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let mut upload = Upload::new("a".parse().unwrap(), Length::Known(3), SystemTime::now());
+    upload.key = "x/y/z.txt".parse().unwrap();
+    upload.version = storage.create(&upload).await.unwrap();
+    let upload = write(&storage, &upload, b"abc").await;
+    assert_eq!(upload.stage, Stage::Finishing);
+    assert_eq!(visible(), [".tus"]);
+    storage.finish(&upload).await.unwrap();
+    assert_eq!(visible(), [".tus", "x"]);
+    assert_eq!(
+        fs::read(directory.path().join("x/y/z.txt")).unwrap(),
+        b"abc"
+    );
+    assert!(!storage.shared.layout.data(&upload.id).exists());
+}
+
+/// What a crash leaves behind in the middle of a checksummed request.
+#[tokio::test]
+async fn bytes_behind_a_fence_do_not_count_and_are_cut_off() {
+    let (_directory, storage) = storage();
+    let upload = created(&storage, "a", 9).await;
+    let upload = write(&storage, &upload, b"abc").await;
+    let mut appender = storage.append(&upload, AppendMode::Atomic).await.unwrap();
+    appender.write(Bytes::from(vec![b'x'; BIG])).await.unwrap();
+    let data = storage.shared.layout.data(&upload.id);
+    assert_eq!(fs::metadata(&data).unwrap().len(), 3 + BIG as u64);
+    assert_eq!(
+        Info::read(&storage.shared.layout, &upload.id)
+            .unwrap()
+            .fence,
+        Some(3)
+    );
+    std::mem::forget(appender);
+
+    // Another process: nothing is known of the lease.
+    let restarted = FileStorage::open(
+        storage
+            .shared
+            .layout
+            .keyed(&"q".parse().unwrap())
+            .parent()
+            .unwrap(),
+    )
+    .unwrap();
+    let upload = restarted.load(&upload.id).await.unwrap();
+    assert_eq!((upload.offset, upload.stage), (3, Stage::Receiving));
+    // The lock of the first one still stands, as its process does.
+    let locked = restarted.append(&upload, AppendMode::Streaming).await;
+    assert!(matches!(locked, Err(Error::Locked(_))), "{locked:?}");
+    // In the same process the file changes hands.
+    let upload = write(&storage, &upload, b"def").await;
+    assert_eq!(upload.offset, 6);
+    assert_eq!(fs::read(&data).unwrap(), b"abcdef");
+    assert_eq!(
+        Info::read(&storage.shared.layout, &upload.id)
+            .unwrap()
+            .fence,
+        None
+    );
+}
+
+const BIG: usize = 1 << 20;
+
+#[tokio::test]
+async fn a_lock_goes_with_its_writer() {
+    let (directory, storage) = storage();
+    let other = FileStorage::open(directory.path()).unwrap();
+    let upload = created(&storage, "a", 9).await;
+    let appender = storage
+        .append(&upload, AppendMode::Streaming)
+        .await
+        .unwrap();
+    for refused in [
+        other.append(&upload, AppendMode::Streaming).await.err(),
+        other.update(&upload).await.err(),
+    ] {
+        assert!(matches!(refused, Some(Error::Locked(_))), "{refused:?}");
+    }
+    drop(appender);
+    assert_eq!(write(&other, &upload, b"abc").await.offset, 3);
+}
+
+#[tokio::test]
+async fn a_writer_notices_that_another_process_deleted_the_upload() {
+    let (directory, storage) = storage();
+    let other = FileStorage::open(directory.path()).unwrap();
+    let upload = created(&storage, "a", 9).await;
+    let mut appender = storage
+        .append(&upload, AppendMode::Streaming)
+        .await
+        .unwrap();
+    appender.write(Bytes::from_static(b"abc")).await.unwrap();
+    other.delete(&upload.id).await.unwrap();
+    let committed = appender.commit().await;
+    assert!(
+        matches!(committed, Err(Error::NotFound(_))),
+        "{committed:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_creation_cut_by_a_crash_can_be_repeated() {
+    let (_directory, storage) = storage();
+    let id: UploadId = "a".parse().unwrap();
+    fs::write(storage.shared.layout.data(&id), b"").unwrap();
+    assert!(matches!(storage.load(&id).await, Err(Error::NotFound(_))));
+    let upload = created(&storage, "a", 3).await;
+    assert_eq!(
+        write(&storage, &upload, b"abc").await.stage,
+        Stage::Finishing
+    );
+}
+
+#[tokio::test]
+async fn reclaim_removes_what_no_upload_refers_to() {
+    let (_directory, storage) = storage();
+    let upload = created(&storage, "kept", 3).await;
+    let own = storage.shared.layout.own();
+    for orphan in ["gone.data", "gone.part", "torn.info", "kept.tmp"] {
+        fs::write(
+            own.join(orphan),
+            if orphan == "torn.info" {
+                "{\"v\":"
+            } else {
+                "12345"
+            },
+        )
+        .unwrap();
+    }
+    fs::write(own.join("foreign file"), "").unwrap();
+    let past = SystemTime::now() - Duration::from_secs(60);
+    assert_eq!(storage.reclaim(past).await.unwrap(), 0);
+    let future = SystemTime::now() + Duration::from_secs(60);
+    assert_eq!(storage.reclaim(future).await.unwrap(), 20);
+    let mut left: Vec<_> = fs::read_dir(own)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["foreign file", "kept.data", "kept.info"]);
+    assert_eq!(storage.load(&upload.id).await.unwrap().offset, 0);
+}
+
+#[tokio::test]
+async fn a_file_of_somebody_else_is_never_replaced_unless_told_so() {
+    let (directory, storage) = storage();
+    let foreign = directory.path().join("a");
+    fs::write(&foreign, "foreign").unwrap();
+    let mut upload = Upload::new("a".parse().unwrap(), Length::Known(3), SystemTime::now());
+    assert!(matches!(
+        storage.create(&upload).await,
+        Err(Error::AlreadyExists(_))
+    ));
+
+    let replacing = storage.collision(Collision::Replace);
+    upload.version = replacing.create(&upload).await.unwrap();
+    let upload = write(&replacing, &upload, b"abc").await;
+    replacing.finish(&upload).await.unwrap();
+    assert_eq!(fs::read(&foreign).unwrap(), b"abc");
+
+    // Replaced in turn: the file is not the upload's any more, and outlives it.
+    fs::write(directory.path().join("new"), "newer").unwrap();
+    fs::rename(directory.path().join("new"), &foreign).unwrap();
+    replacing.delete(&upload.id).await.unwrap();
+    assert_eq!(fs::read(&foreign).unwrap(), b"newer");
+}
+
+#[tokio::test]
+async fn a_finished_file_that_was_moved_on_is_still_finished() {
+    let (directory, storage) = storage();
+    let upload = created(&storage, "a", 3).await;
+    let upload = write(&storage, &upload, b"abc").await;
+    storage.finish(&upload).await.unwrap();
+    fs::rename(directory.path().join("a"), directory.path().join("b")).unwrap();
+    let upload = storage.load(&upload.id).await.unwrap();
+    assert_eq!((upload.stage, upload.offset), (Stage::Finished, 3));
+    assert!(matches!(
+        storage.read(&upload, 0..3).await.err(),
+        Some(Error::NotFound(_))
+    ));
+}
+
+#[tokio::test]
+async fn idle_writers_hold_no_buffer_and_no_upload_leaves_a_lease() {
+    let (_directory, storage) = storage();
+    let upload = created(&storage, "a", 9).await;
+    let mut appender = storage
+        .append(&upload, AppendMode::Streaming)
+        .await
+        .unwrap();
+    appender.write(Bytes::from_static(b"abc")).await.unwrap();
+    appender.flush().await.unwrap();
+    assert!(format!("{appender:?}").contains("buffer: []"));
+    drop(appender);
+    assert!(!format!("{:?}", storage.shared.leases).contains("Slot"));
 }

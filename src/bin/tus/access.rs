@@ -1,0 +1,97 @@
+//! One log line per finished request.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header::LOCATION};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use tracing::info;
+
+/// What is known of a request. Writes its line when dropped: after the answer's last byte, or when
+/// the client left before there was an answer.
+///
+/// Takes the path without its query, and of the headers only what is named here: a log is no place
+/// for credentials.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    started: Instant,
+    method: Method,
+    path: String,
+    status: Option<StatusCode>,
+    location: Option<String>,
+    received: Arc<AtomicU64>,
+    sent: u64,
+}
+
+impl Exchange {
+    /// Starts the clock, and counts the bytes that come in.
+    pub(crate) fn begin<B: Body<Data = Bytes>>(
+        request: Request<B>,
+    ) -> (Self, Request<impl Body<Data = Bytes, Error = B::Error>>) {
+        let received = Arc::<AtomicU64>::default();
+        let exchange = Self {
+            started: Instant::now(),
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            status: None,
+            location: None,
+            received: Arc::clone(&received),
+            sent: 0,
+        };
+        let request = request.map(|body| {
+            body.inspect_frame(move |frame| {
+                received.fetch_add(len(frame), Relaxed);
+            })
+        });
+        (exchange, request)
+    }
+
+    /// Notes the answer, and counts the bytes that go out.
+    pub(crate) fn answer<B: Body<Data = Bytes>>(
+        mut self,
+        response: Response<B>,
+    ) -> Response<impl Body<Data = Bytes, Error = B::Error>> {
+        self.status = Some(response.status());
+        self.location = location(response.headers());
+        response.map(|body| body.inspect_frame(move |frame| self.send(frame)))
+    }
+
+    fn send(&mut self, frame: &Frame<Bytes>) {
+        self.sent += len(frame);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        info!(
+            method = self.method.as_str(),
+            path = self.path,
+            status = self.status.map(|status| status.as_u16()),
+            location = self.location,
+            received = self.received.load(Relaxed),
+            sent = self.sent,
+            ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "{}",
+            if self.status.is_some() {
+                "request"
+            } else {
+                "request without an answer"
+            },
+        );
+    }
+}
+
+fn location(headers: &HeaderMap) -> Option<String> {
+    headers.get(LOCATION)?.to_str().ok().map(str::to_owned)
+}
+
+fn len(frame: &Frame<Bytes>) -> u64 {
+    frame.data_ref().map_or(0, |data| data.len() as u64)
+}

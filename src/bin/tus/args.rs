@@ -1,0 +1,257 @@
+use std::{num::NonZeroUsize, time::Duration};
+
+use clap::{Args, builder::BoolishValueParser};
+use http::Uri;
+use tower_tus::{
+    protocol::{Algorithm, Extension, KeyTemplate},
+    service::{ConcatParts, Cors, Downloads},
+    storage::{Collision, Durability},
+};
+
+use crate::{
+    log::Format,
+    value::{self, Location, choice},
+};
+
+/// Flags of `tus serve`. Each is also read from the environment: `--max-size` is `TUS_MAX_SIZE`.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Serve {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(
+        long,
+        env = "TUS_LISTEN",
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:1080"
+    )]
+    #[arg(value_parser = value::listen, help_heading = ADDRESS)]
+    pub(crate) listen: String,
+
+    /// Path below which uploads live
+    #[arg(
+        long,
+        env = "TUS_BASE_PATH",
+        value_name = "PATH",
+        default_value = "/files"
+    )]
+    #[arg(value_parser = value::base_path, help_heading = ADDRESS)]
+    pub(crate) base_path: String,
+
+    /// What clients see, as in https://example.com/files [default: relative]
+    #[arg(long, env = "TUS_BASE_URL", value_name = "URL")]
+    #[arg(value_parser = value::base_url, help_heading = ADDRESS)]
+    pub(crate) base_url: Option<Uri>,
+
+    /// Believe a proxy's Forwarded and X-Forwarded-* fields
+    #[arg(long, env = "TUS_TRUST_FORWARDED")]
+    #[arg(value_parser = BoolishValueParser::new(), help_heading = ADDRESS)]
+    pub(crate) trust_forwarded: bool,
+
+    /// Web pages that may upload: any, off, or their origins
+    #[arg(long, env = "TUS_CORS", value_name = "ORIGIN,…", default_value = "any")]
+    #[arg(value_parser = value::cors, help_heading = ADDRESS)]
+    pub(crate) cors: Cors,
+
+    /// Directory, file:///DIR, or memory://
+    #[arg(
+        long,
+        env = "TUS_STORAGE",
+        value_name = "DIR|URL",
+        default_value = "./uploads"
+    )]
+    #[arg(help_heading = FILES)]
+    pub(crate) storage: Location,
+
+    /// Name of a finished file
+    #[arg(long, env = "TUS_KEY", value_name = "TEMPLATE", default_value = "{id}")]
+    #[arg(value_parser = value::key, help_heading = FILES)]
+    pub(crate) key: KeyTemplate,
+
+    /// When that name is taken: refuse or replace
+    #[arg(
+        long,
+        env = "TUS_COLLISION",
+        value_name = "WHAT",
+        default_value = "refuse"
+    )]
+    #[arg(value_parser = choice([("refuse", Collision::Refuse), ("replace", Collision::Replace)]))]
+    #[arg(hide_possible_values = true, help_heading = FILES)]
+    pub(crate) collision: Collision,
+
+    /// When data is synced to disk: none, finish or always
+    #[arg(
+        long,
+        env = "TUS_DURABILITY",
+        value_name = "WHEN",
+        default_value = "finish"
+    )]
+    #[arg(value_parser = choice([
+        ("none", Durability::None),
+        ("finish", Durability::Finish),
+        ("always", Durability::Always),
+    ]))]
+    #[arg(hide_possible_values = true, help_heading = FILES)]
+    pub(crate) durability: Durability,
+
+    /// Parts after a concatenation: keep or remove
+    #[arg(
+        long,
+        env = "TUS_CONCAT_PARTS",
+        value_name = "WHAT",
+        default_value = "keep"
+    )]
+    #[arg(value_parser = choice([("keep", ConcatParts::Keep), ("remove", ConcatParts::Remove)]))]
+    #[arg(hide_possible_values = true, help_heading = FILES)]
+    pub(crate) concat_parts: ConcatParts,
+
+    /// Remove unfinished uploads idle for this time [default: never]
+    #[arg(long, env = "TUS_EXPIRES_AFTER", value_name = "TIME")]
+    #[arg(value_parser = value::period, help_heading = FILES)]
+    pub(crate) expires_after: Option<Duration>,
+
+    /// How often to look for them
+    #[arg(
+        long,
+        env = "TUS_SWEEP_EVERY",
+        value_name = "TIME",
+        default_value = "10m"
+    )]
+    #[arg(value_parser = value::period, help_heading = FILES)]
+    pub(crate) sweep_every: Duration,
+
+    /// Largest upload [default: no limit]
+    #[arg(long, env = "TUS_MAX_SIZE", value_name = "SIZE")]
+    #[arg(value_parser = value::size::<u64>, help_heading = LIMITS)]
+    pub(crate) max_size: Option<u64>,
+
+    /// Longest body of one request [default: no limit]
+    #[arg(long, env = "TUS_MAX_BODY", value_name = "SIZE")]
+    #[arg(value_parser = value::size::<u64>, help_heading = LIMITS)]
+    pub(crate) max_body: Option<u64>,
+
+    /// Longest Upload-Metadata
+    #[arg(
+        long,
+        env = "TUS_MAX_METADATA",
+        value_name = "SIZE",
+        default_value = "16KiB"
+    )]
+    #[arg(value_parser = value::size::<usize>, help_heading = LIMITS)]
+    pub(crate) max_metadata: usize,
+
+    /// Most parts of one concatenation
+    #[arg(long, env = "TUS_MAX_PARTS", value_name = "N", default_value = "1000")]
+    #[arg(help_heading = LIMITS)]
+    pub(crate) max_parts: usize,
+
+    /// Most requests that write at the same time
+    #[arg(
+        long,
+        env = "TUS_MAX_WRITERS",
+        value_name = "N",
+        default_value = "10000"
+    )]
+    #[arg(help_heading = LIMITS)]
+    pub(crate) max_writers: NonZeroUsize,
+
+    /// End a body without progress for this time; 0s is never
+    #[arg(
+        long,
+        env = "TUS_IDLE_TIMEOUT",
+        value_name = "TIME",
+        default_value = "60s"
+    )]
+    #[arg(value_parser = humantime::parse_duration, help_heading = LIMITS)]
+    pub(crate) idle_timeout: Duration,
+
+    /// What counts as progress in that time
+    #[arg(
+        long,
+        env = "TUS_IDLE_MIN_BYTES",
+        value_name = "SIZE",
+        default_value = "1"
+    )]
+    #[arg(value_parser = value::size::<u64>, help_heading = LIMITS)]
+    pub(crate) idle_min_bytes: u64,
+
+    /// Checksums to verify: sha1, sha256, sha512, md5, crc32c [default: all]
+    #[arg(
+        long,
+        env = "TUS_CHECKSUMS",
+        value_name = "NAME,…",
+        value_delimiter = ','
+    )]
+    #[arg(value_parser = choice(Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm))))]
+    #[arg(hide_possible_values = true, help_heading = PROTOCOL)]
+    pub(crate) checksums: Vec<Algorithm>,
+
+    /// Extensions to switch off, as in termination [default: none]
+    #[arg(
+        long,
+        env = "TUS_DISABLE",
+        value_name = "NAME,…",
+        value_delimiter = ','
+    )]
+    #[arg(value_parser = choice(Extension::ALL.map(|extension| (extension.name(), extension))))]
+    #[arg(hide_possible_values = true, help_heading = PROTOCOL)]
+    pub(crate) disable: Vec<Extension>,
+
+    /// GET of a finished upload: attachment or off
+    #[arg(
+        long,
+        env = "TUS_DOWNLOADS",
+        value_name = "HOW",
+        default_value = "attachment"
+    )]
+    #[arg(value_parser = choice([
+        ("attachment", Downloads::attachment()),
+        ("off", Downloads::off()),
+    ]))]
+    #[arg(hide_possible_values = true, help_heading = PROTOCOL)]
+    pub(crate) downloads: Downloads,
+
+    /// Time for connections to end after SIGTERM or Ctrl-C
+    #[arg(
+        long,
+        env = "TUS_SHUTDOWN_TIMEOUT",
+        value_name = "TIME",
+        default_value = "10s"
+    )]
+    #[arg(value_parser = humantime::parse_duration, help_heading = OPERATION)]
+    pub(crate) shutdown_timeout: Duration,
+
+    /// Level, or directives as in info,tower_tus=debug
+    #[arg(long, env = "TUS_LOG", value_name = "LEVEL", default_value = "info")]
+    #[arg(alias = "log-level", value_parser = value::log_filter, help_heading = OPERATION)]
+    pub(crate) log: String,
+
+    /// Log lines on stderr: text or json
+    #[arg(
+        long,
+        env = "TUS_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    #[arg(value_parser = choice([("text", Format::Text), ("json", Format::Json)]))]
+    #[arg(hide_possible_values = true, help_heading = OPERATION)]
+    pub(crate) log_format: Format,
+}
+
+const ADDRESS: &str = "Address";
+const FILES: &str = "Files";
+const LIMITS: &str = "Limits";
+const PROTOCOL: &str = "Protocol";
+const OPERATION: &str = "Operation";
+
+const AFTER_HELP: &str = "\
+A SIZE is 8GiB, 500MB or 10k; a TIME is 24h, 90s or 1h30m.
+A TEMPLATE has fields: {id} {filename} {ext} {year} {month} {day} {metadata:NAME}
+Every flag can be set by the environment: --max-size 8GiB is TUS_MAX_SIZE=8GiB.
+
+Examples:
+  tus serve
+      Keep uploads in ./uploads, for programs on this machine
+  tus serve --listen 0.0.0.0:1080 --storage /srv/uploads --max-size 8GiB --expires-after 24h
+      For a network: bounded, and without leftovers
+  tus serve --key '{year}/{month}/{id}-{filename}' --base-url https://example.com/files
+      Behind a proxy, with files by month and under their own names";

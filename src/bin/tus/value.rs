@@ -1,0 +1,257 @@
+//! Values of flags: text in, something that cannot be wrong out.
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use http::Uri;
+use tower_tus::{protocol::KeyTemplate, service::Cors};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+/// Where uploads are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Location {
+    /// Files below a directory.
+    Directory(PathBuf),
+    /// Gone when the process ends.
+    Memory,
+}
+
+impl FromStr for Location {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return match text {
+                "" => Err("names no directory".into()),
+                directory => Ok(Self::Directory(directory.into())),
+            };
+        };
+        match (scheme, rest) {
+            ("memory", "") => Ok(Self::Memory),
+            ("memory", _) => Err("memory:// takes no path".into()),
+            ("file", path) if !path.starts_with('/') => {
+                Err("file:// takes an absolute path, as in file:///srv/uploads".into())
+            }
+            ("file", path) if path.contains('%') => Err(
+                "file:// takes no %-escapes; give the directory as it is, without file://".into(),
+            ),
+            ("file", path) => Ok(Self::Directory(path.into())),
+            _ => Err(format!(
+                "{scheme}:// is not supported by this build, which knows a plain directory, \
+                 file:///DIR and memory://"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Memory => f.write_str("memory://"),
+        }
+    }
+}
+
+/// One of a few words.
+pub(crate) fn choice<T, const N: usize>(
+    choices: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T>
+where
+    T: Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(choices.each_ref().map(|(word, _)| *word)).map(move |word| {
+        choices
+            .iter()
+            .find_map(|(known, value)| (*known == word).then(|| value.clone()))
+            .expect("the parser only lets these words through")
+    })
+}
+
+/// A number of bytes as people write it: `8GiB`, `500MB`, `10k`.
+pub(crate) fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    let bytes = parse_size::parse_size(text)
+        .map_err(|_| "not a size, as in 8GiB, 500MB or 10k".to_owned())?;
+    T::try_from(bytes).map_err(|_| "too large for this machine".to_owned())
+}
+
+/// A time that is not zero: `24h`, `90s`, `1h30m`.
+pub(crate) fn period(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("has to be longer than nothing".into()),
+        Ok(period) => Ok(period),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A host and a port. The host is only looked up when the server starts.
+pub(crate) fn listen(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.into()),
+        _ => Err("not a host and a port, as in 127.0.0.1:1080".into()),
+    }
+}
+
+/// An absolute path without a slash at its end: the empty one stands for the root.
+pub(crate) fn base_path(text: &str) -> Result<String, String> {
+    let path = text.trim_end_matches('/');
+    let is_path = text.parse::<Uri>().is_ok_and(|uri| uri.path() == text);
+    if !text.starts_with('/') || !is_path || path.contains("//") {
+        return Err("not an absolute path, as in /files".into());
+    }
+    Ok(path.into())
+}
+
+/// An `http` or `https` URL with a host and without a query.
+pub(crate) fn base_url(text: &str) -> Result<Uri, String> {
+    text.parse::<Uri>()
+        .ok()
+        .filter(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.query().is_none())
+        .ok_or_else(|| "not an absolute URL, as in https://example.com/files".into())
+}
+
+/// `any`, `off`, or origins.
+pub(crate) fn cors(text: &str) -> Result<Cors, String> {
+    match text {
+        "any" => Ok(Cors::any()),
+        "off" => Ok(Cors::off()),
+        origins => origins
+            .split(',')
+            .map(|origin| self::origin(origin.trim()))
+            .collect::<Result<Vec<_>, _>>()
+            .map(Cors::origins),
+    }
+}
+
+/// The name of a finished file.
+pub(crate) fn key(text: &str) -> Result<KeyTemplate, String> {
+    KeyTemplate::parse(text).map_err(|error| error.to_string())
+}
+
+/// What `EnvFilter` reads, but a misspelt level is an error instead of a module's name.
+pub(crate) fn log_filter(text: &str) -> Result<String, String> {
+    let is_level = |item: &str| !item.is_empty() && item.parse::<LevelFilter>().is_ok();
+    let is_directive = |item: &str| item.contains(['=', '[']) || is_level(item);
+    if !text.split(',').map(str::trim).all(is_directive) {
+        return Err("not a level: error, warn, info, debug, trace or off".into());
+    }
+    EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+    Ok(text.into())
+}
+
+/// What a browser sends as `Origin`: a scheme and a host, and nothing behind them.
+fn origin(text: &str) -> Result<String, String> {
+    let has_host = text
+        .split_once("://")
+        .is_some_and(|(_, host)| !host.is_empty());
+    match text.parse::<Uri>() {
+        Ok(url)
+            if has_host && url.scheme().is_some() && !text.ends_with('/') && url.path() == "/" =>
+        {
+            Ok(text.to_ascii_lowercase())
+        }
+        _ => Err(format!(
+            "{text:?} is not an origin, as in https://example.com; or any, or off"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations() {
+        let directory = |path: &str| Ok(Location::Directory(path.into()));
+        assert_eq!("./uploads".parse::<Location>(), directory("./uploads"));
+        assert_eq!("file:///srv/up".parse::<Location>(), directory("/srv/up"));
+        assert_eq!("memory://".parse::<Location>(), Ok(Location::Memory));
+        for bad in [
+            "",
+            "memory://x",
+            "file://srv/up",
+            "file:///a%20b",
+            "s3://bucket",
+            "://",
+        ] {
+            assert!(bad.parse::<Location>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_times() {
+        assert_eq!(size::<u64>("8GiB"), Ok(8 << 30));
+        assert_eq!(size::<u64>("500MB"), Ok(500_000_000));
+        assert_eq!(size::<usize>("10k"), Ok(10_000));
+        for bad in ["", "x", "-1", "8 gigs"] {
+            assert!(size::<u64>(bad).is_err(), "{bad:?}");
+        }
+        assert!(size::<u8>("256").is_err());
+        assert_eq!(period("1h30m"), Ok(Duration::from_secs(5400)));
+        for bad in ["", "0s", "5", "-5s"] {
+            assert!(period(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        for good in ["127.0.0.1:0", "[::1]:80", "localhost:1080"] {
+            assert!(listen(good).is_ok(), "{good:?}");
+        }
+        for bad in [
+            "",
+            "1080",
+            ":1080",
+            "localhost",
+            "localhost:",
+            "localhost:70000",
+        ] {
+            assert!(listen(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(base_path("/files/").as_deref(), Ok("/files"));
+        assert_eq!(base_path("/").as_deref(), Ok(""));
+        for bad in ["", "files", "/a b", "/a?b", "/a#b", "/a//b", "http://a/b"] {
+            assert!(base_path(bad).is_err(), "{bad:?}");
+        }
+        assert!(base_url("https://example.com/x").is_ok());
+        for bad in [
+            "",
+            "example.com",
+            "/files",
+            "ftp://a",
+            "https://a/?b",
+            "https://",
+        ] {
+            assert!(base_url(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn origins() {
+        assert_eq!(
+            origin("https://Example.com:8443").as_deref(),
+            Ok("https://example.com:8443")
+        );
+        for bad in [
+            "",
+            "*",
+            "example.com",
+            "https://a/",
+            "https://a/b",
+            "https://",
+            "https://a b",
+        ] {
+            assert!(origin(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_level_is_no_module() {
+        for good in ["info", "WARN", "off", "info,tower_tus=debug", "tus=trace"] {
+            assert!(log_filter(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "verbose", "info,verbose", "tus=loud"] {
+            assert!(log_filter(bad).is_err(), "{bad:?}");
+        }
+    }
+}
