@@ -24,8 +24,14 @@ impl TusService {
         upload.length = total(&parts);
         check_size(upload.length, &self.config.offer)?;
         // Before the parts are looked at once more: one may be finished just now.
-        self.engine.wait_for(concat.parts(), &upload.id);
-        upload.version = self.engine.storage.create(&upload).await.map_err(refusal)?;
+        self.engine.wait_for(&upload);
+        upload.version = match self.engine.storage.create(&upload).await {
+            Ok(version) => version,
+            Err(error) => {
+                self.engine.stop_waiting(&upload);
+                return Err(refusal(error).into());
+            }
+        };
         tracing::debug!(id = %upload.id, parts = parts.len(), "final upload created");
         Ok(self.join_patiently(upload).await)
     }
@@ -44,7 +50,7 @@ impl TusService {
 
     /// Joins what waits for a part that is finished now.
     pub(super) fn join_waiting_for(&self, part: &Upload) {
-        for joined in self.engine.waited_for(&part.id) {
+        for joined in self.engine.waiting_for(&part.id) {
             let tus = self.clone();
             self.engine.tasks.spawn(async move {
                 if let Ok(upload) = tus.load(&joined).await {
@@ -83,9 +89,8 @@ impl TusService {
             return Ok(upload);
         }
         let parts = self.load_parts(&concat).await?;
-        if let Some(part) = parts.iter().find(|part| !part.is_finished()) {
-            self.engine
-                .wait_for(std::slice::from_ref(&part.id), &upload.id);
+        if parts.iter().any(|part| !part.is_finished()) {
+            self.engine.wait_for(&upload);
             return Ok(upload);
         }
         let length = total(&parts);
@@ -99,6 +104,7 @@ impl TusService {
         upload.offset = length.known().unwrap_or_default();
         upload.stage = Stage::Finished;
         tracing::debug!(id = %upload.id, length = upload.offset, "final upload finished");
+        self.engine.stop_waiting(&upload);
         for part in concat.parts() {
             self.release_part(part).await;
         }

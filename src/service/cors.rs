@@ -75,6 +75,7 @@ impl Cors {
             varies: matches!(self.0, Inner::Origins(_)),
             preflight: head.method == Method::OPTIONS
                 && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD),
+            asked: head.headers.contains_key(ORIGIN),
             allowed,
         }
     }
@@ -85,6 +86,8 @@ impl Cors {
 pub(super) struct Mark {
     allowed: Option<HeaderValue>,
     varies: bool,
+    /// A page asks, and not some other client.
+    asked: bool,
     preflight: bool,
 }
 
@@ -99,7 +102,7 @@ impl Mark {
             headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS);
             headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
-        } else {
+        } else if self.asked {
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS);
         }
     }

@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -13,7 +13,7 @@ use super::{
     session::{Claim, Denied, Sessions, Takeover},
 };
 use crate::{
-    protocol::{Error, Refusal, Upload, UploadId},
+    protocol::{Error, Kind, Refusal, Upload, UploadId},
     storage::{self, Storage},
 };
 
@@ -45,29 +45,48 @@ impl Engine {
         }
     }
 
-    /// Notes that `joined` waits for its parts.
-    pub(super) fn wait_for(&self, parts: &[UploadId], joined: &UploadId) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        for part in parts {
+    /// Notes that a final upload waits for its parts.
+    pub(super) fn wait_for(&self, joined: &Upload) {
+        let Kind::Final(concat) = &joined.kind else {
+            return;
+        };
+        let mut waiting = self.waiting();
+        for part in concat.parts() {
             let finals = waiting.entry(part.clone()).or_default();
-            if !finals.contains(joined) {
-                finals.push(joined.clone());
+            if !finals.contains(&joined.id) {
+                finals.push(joined.id.clone());
             }
         }
     }
 
-    /// The final uploads that waited for `part`, which is finished, or gone.
-    pub(super) fn waited_for(&self, part: &UploadId) -> Vec<UploadId> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.remove(part).unwrap_or_default()
+    /// The final uploads that wait for `part`.
+    pub(super) fn waiting_for(&self, part: &UploadId) -> Vec<UploadId> {
+        self.waiting().get(part).cloned().unwrap_or_default()
+    }
+
+    /// A final upload has its parts, or will never need them.
+    pub(super) fn stop_waiting(&self, joined: &Upload) {
+        let Kind::Final(concat) = &joined.kind else {
+            return;
+        };
+        let mut waiting = self.waiting();
+        for part in concat.parts() {
+            if let Some(finals) = waiting.get_mut(part) {
+                finals.retain(|id| *id != joined.id);
+                if finals.is_empty() {
+                    waiting.remove(part);
+                }
+            }
+        }
     }
 
     /// Whether a final upload still waits for `part`.
     pub(super) fn is_waited_for(&self, part: &UploadId) -> bool {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(part)
+        self.waiting().contains_key(part)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<UploadId, Vec<UploadId>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

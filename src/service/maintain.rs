@@ -6,10 +6,7 @@ use std::{
 use futures::StreamExt;
 
 use super::{TusService, config::Config, engine::Engine};
-use crate::{
-    protocol::{Kind, Upload},
-    storage::Result,
-};
+use crate::{protocol::Upload, storage::Result};
 
 /// What a sweep removed, or would remove.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,10 +64,8 @@ impl TusService {
             let Ok(upload) = upload.inspect_err(log) else {
                 continue;
             };
-            if let Kind::Final(concat) = &upload.kind
-                && upload.is_pending_final()
-            {
-                self.engine.wait_for(concat.parts(), &upload.id);
+            if upload.is_pending_final() {
+                self.engine.wait_for(&upload);
                 let _ = self.inspect_final(upload).await;
             } else if let Err(refusal) = self.settle(upload).await {
                 tracing::warn!(error = %refusal.error, "an upload could not be finished");
@@ -129,6 +124,7 @@ impl TusService {
         };
         if still_expired && sweep == Sweep::Real {
             tracing::debug!(id = %upload.id, "upload expired");
+            self.engine.stop_waiting(upload);
             return storage.delete(&upload.id).await.inspect_err(log).is_ok();
         }
         still_expired

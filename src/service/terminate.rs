@@ -9,7 +9,8 @@ impl TusService {
         self.detached(async move {
             let _claim = tus.claim(&id, Takeover::Always).await?;
             // Somebody else may have been faster.
-            tus.load(&id).await?;
+            let upload = tus.load(&id).await?;
+            tus.engine.stop_waiting(&upload);
             tus.engine.storage.delete(&id).await.map_err(refusal)?;
             tracing::debug!(%id, "upload terminated");
             Ok(Outcome::Terminated)

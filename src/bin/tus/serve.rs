@@ -151,7 +151,7 @@ fn greeting(args: &Serve, url: &str) -> String {
     let mut text = format!("\nUploads go to {url}\n{files}\n");
     if extensions(args).contains(Extension::CreationWithUpload) {
         text += &format!(
-            "\nTry it:\n  FILE=/etc/hosts; curl -i {url} -H 'Tus-Resumable: 1.0.0' \
+            "\nTry it:\n  FILE=/etc/hosts; curl -i '{url}' -H 'Tus-Resumable: 1.0.0' \
              -H \"Upload-Length: $(wc -c <\"$FILE\")\" \
              -H 'Content-Type: application/offset+octet-stream' --data-binary \"@$FILE\"\n"
         );

@@ -129,8 +129,7 @@ impl Info {
     /// its identity.
     pub(super) fn open(layout: &Layout, id: &UploadId) -> Result<(Self, File)> {
         let mut file = File::open(layout.info(id)).map_err(|error| not_found(error, id))?;
-        let mut text = Vec::with_capacity(512);
-        file.read_to_end(&mut text)?;
+        let text = read_all(&mut file)?;
         match serde_json::from_slice(&text) {
             Ok(info) => Ok((info, file)),
             // Cut by a crash before its creation was acknowledged.
@@ -187,6 +186,18 @@ pub(super) enum Reach {
     Kernel,
     /// Onto the device: it survives the power.
     Device,
+}
+
+/// All of a small file, by a single read where it is as small as records are.
+fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut text = vec![0; 2048];
+    let read = file.read(&mut text)?;
+    let whole = read < text.len();
+    text.truncate(read);
+    if !whole {
+        file.read_to_end(&mut text)?;
+    }
+    Ok(text)
 }
 
 /// Makes the names in a directory durable.

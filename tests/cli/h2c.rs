@@ -1,0 +1,77 @@
+//! HTTP/2 without TLS, by prior knowledge.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tempfile::tempdir;
+use tokio::net::TcpStream;
+
+use crate::support::{Program, sample};
+
+#[tokio::test]
+async fn uploads_over_http2() {
+    let dir = tempdir().unwrap();
+    let server = Program::serve(dir.path(), &[]);
+    uploads(server.address, dir.path()).await;
+}
+
+/// Creates, sends in two requests over one connection, reads back.
+pub(crate) async fn uploads(address: SocketAddr, storage: &std::path::Path) {
+    let mut client = connect(address).await;
+    let origin = format!("http://{address}");
+    let data = sample(3_000_000);
+
+    let create = tus("POST", &format!("{origin}/files"))
+        .header("Upload-Length", data.len())
+        .header("Content-Type", "application/offset+octet-stream")
+        .body(Full::from(data[..1_000_000].to_vec()))
+        .unwrap();
+    let created = client.send_request(create).await.unwrap();
+    assert_eq!(created.status(), 201, "{created:?}");
+    assert_eq!(header(&created, "Upload-Offset"), "1000000");
+    let upload = header(&created, "Location").to_owned();
+
+    let patch = tus("PATCH", &format!("{origin}{upload}"))
+        .header("Upload-Offset", 1_000_000)
+        .header("Content-Type", "application/offset+octet-stream")
+        .body(Full::from(data[1_000_000..].to_vec()))
+        .unwrap();
+    let patched = client.send_request(patch).await.unwrap();
+    assert_eq!(patched.status(), 204, "{patched:?}");
+
+    let get = tus("GET", &format!("{origin}{upload}"))
+        .body(Full::default())
+        .unwrap();
+    let download = client.send_request(get).await.unwrap();
+    assert_eq!(download.status(), 200);
+    assert_eq!(
+        download.into_body().collect().await.unwrap().to_bytes(),
+        data
+    );
+    let id = upload.rsplit('/').next().unwrap();
+    assert_eq!(std::fs::read(storage.join(id)).unwrap(), data);
+}
+
+async fn connect(address: SocketAddr) -> http2::SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+fn tus(method: &str, url: &str) -> http::request::Builder {
+    Request::builder()
+        .method(method)
+        .uri(url)
+        .header("Tus-Resumable", "1.0.0")
+}
+
+fn header<'r>(response: &'r Response<Incoming>, name: &str) -> &'r str {
+    response.headers()[name].to_str().unwrap()
+}

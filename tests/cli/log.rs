@@ -1,0 +1,104 @@
+//! Log lines.
+
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::support::{Program, Request};
+
+#[test]
+fn json_lines_tell_start_requests_and_nothing_secret() {
+    let dir = tempdir().unwrap();
+    let server = Program::serve(dir.path(), &["--log-format", "json", "--log", "trace"]);
+    let secret = |request: Request| {
+        request
+            .header("Authorization", "Bearer c2VjcmV0")
+            .header("Cookie", "session=c2VjcmV0")
+            .send(server.address)
+    };
+    let upload = secret(Request::create(10)).location();
+    let patch = Request::patch(&format!("{upload}?token=c2VjcmV0"), 0, b"hello");
+    assert_eq!(secret(patch).status, 204);
+    assert_eq!(
+        Request::patch(&upload, 9, b"x").send(server.address).status,
+        409
+    );
+    assert_eq!(Request::new("GET", "/").send(server.address).status, 200);
+    server.line("\"path\":\"/\"");
+
+    let lines: Vec<Value> = server
+        .output()
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    for line in &lines {
+        for field in ["timestamp", "level", "message"] {
+            assert!(line[field].is_string(), "no {field} in {line}");
+        }
+        assert!(!line.to_string().contains("c2VjcmV0"), "{line}");
+    }
+
+    let start = lines
+        .iter()
+        .find(|line| line["message"] == "listening")
+        .unwrap();
+    assert_eq!(start["address"], server.address.to_string());
+    assert_eq!(start["url"], format!("http://{}/files", server.address));
+    assert_eq!(start["storage"], dir.path().to_str().unwrap());
+
+    let requests: Vec<_> = lines
+        .iter()
+        .filter(|line| line["message"] == "request")
+        .collect();
+    assert_eq!(requests.len(), 4, "{requests:?}");
+    let [create, patch, conflict, root] = requests[..] else {
+        unreachable!()
+    };
+    assert_eq!(
+        (&create["method"], &create["path"]),
+        (&"POST".into(), &"/files".into())
+    );
+    assert_eq!(
+        (&create["status"], &create["location"]),
+        (&201.into(), &upload.clone().into())
+    );
+    assert_eq!(
+        (&patch["method"], &patch["path"]),
+        (&"PATCH".into(), &upload.clone().into())
+    );
+    assert_eq!(
+        (&patch["status"], &patch["received"]),
+        (&204.into(), &5.into())
+    );
+    assert_eq!(
+        (&conflict["status"], &conflict["level"]),
+        (&409.into(), &"INFO".into())
+    );
+    assert!(root["sent"].as_u64().unwrap() > 0, "{root}");
+    assert!(
+        requests.iter().all(|line| line["ms"].is_u64()),
+        "{requests:?}"
+    );
+}
+
+#[test]
+fn text_lines_and_a_quiet_level() {
+    let server = Program::serve("memory://", &[]);
+    let upload = Request::create(1).send(server.address).location();
+    assert_eq!(
+        Request::new("HEAD", &upload).send(server.address).status,
+        200
+    );
+    let line = server.line("HEAD");
+    for expected in ["INFO", &upload, "status=200", "received=0", "ms="] {
+        assert!(line.contains(expected), "no {expected} in {line}");
+    }
+    assert!(!line.contains('\x1b'), "colours in a pipe: {line:?}");
+
+    let quiet = Program::serve("memory://", &["--log-level", "error"]);
+    assert_eq!(Request::create(1).send(quiet.address).status, 201);
+    assert!(
+        !quiet.output().iter().any(|line| line.contains("INFO")),
+        "{:?}",
+        quiet.output()
+    );
+}
