@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     protocol::{Append, Content, Error, Length, Outcome, Plan, Refusal, Room, Upload},
-    storage,
+    storage::{self, AppendMode},
 };
 
 /// How often an upload may change between being loaded and being opened.
@@ -90,43 +90,51 @@ impl TusService {
             }
             *upload = self.load(&upload.id).await?;
         };
-        self.receive(
-            upload,
-            (appender, plan.room),
-            &append.content,
-            claim,
-            body,
-            abandoned,
-        )
-        .await
+        let declare = plan
+            .declare
+            .filter(|_| mode(&append.content) == AppendMode::Atomic);
+        let body = (appender, plan.room, body);
+        self.receive(upload, body, &append.content, claim, abandoned)
+            .await?;
+        if let Some(length) = declare {
+            self.declare(upload, length).await.map_err(refusal)?;
+        }
+        Ok(())
     }
 
-    /// Declares the length, if the request does, and opens the upload, if it takes bytes.
+    /// Opens the upload, if it takes bytes. A length is declared before they come; under a checksum
+    /// after they have been verified, for nothing of a request whose checksum does not hold may stay.
     async fn open(
         &self,
         upload: &mut Upload,
         plan: Plan,
         content: &Content,
     ) -> storage::Result<Option<Box<dyn storage::Appender>>> {
-        let storage = &self.engine.storage;
-        if let Some(length) = plan.declare {
-            upload.length = Length::Known(length);
-            upload.version = storage.update(upload).await?;
+        if let Some(length) = plan.declare
+            && mode(content) == AppendMode::Streaming
+        {
+            self.declare(upload, length).await?;
         }
+        let storage = &self.engine.storage;
         match plan.room.bytes {
             0 => Ok(None),
             _ => storage.append(upload, mode(content)).await.map(Some),
         }
     }
 
+    async fn declare(&self, upload: &mut Upload, length: u64) -> storage::Result<()> {
+        upload.length = Length::Known(length);
+        upload.version = self.engine.storage.update(upload).await?;
+        Ok(())
+    }
+
     /// Moves a body into an open upload. `upload` is where it stands afterwards.
     pub(super) async fn receive(
         &self,
         upload: &mut Upload,
-        (appender, room): (Option<Box<dyn storage::Appender>>, Room),
+        (appender, room, body): (Option<Box<dyn storage::Appender>>, Room, &mut RequestBody),
         content: &Content,
         claim: &mut Claim,
-        body: &mut RequestBody,
         abandoned: CancellationToken,
     ) -> Result<(), Refusal> {
         let signals = Signals {

@@ -12,7 +12,8 @@ use super::{
     session::Takeover,
 };
 use crate::protocol::{
-    Availability, Content, Create, Error, Kind, Mount, Outcome, Refusal, Upload, UploadId,
+    Availability, Content, Create, Error, Extension, Kind, Mount, Outcome, Refusal, Upload,
+    UploadId,
 };
 
 impl TusService {
@@ -64,7 +65,8 @@ impl TusService {
         let mut upload = Upload::new(id, create.length, SystemTime::now());
         upload.metadata = create.metadata;
         upload.kind = create.kind;
-        upload.lifetime = self.config.lifetime;
+        let expires = self.config.offer.offers(Extension::Expiration);
+        upload.lifetime = self.config.lifetime.filter(|_| expires);
         if upload.kind != Kind::Partial {
             upload.key = self
                 .config
@@ -118,10 +120,9 @@ impl TusService {
             let received = self
                 .receive(
                     upload,
-                    (appender, room),
+                    (appender, room, &mut body),
                     &content,
                     &mut claim,
-                    &mut body,
                     abandoned,
                 )
                 .await;

@@ -1,0 +1,57 @@
+//! The tests over the wire: one binary, a real socket, bytes that the test chooses.
+//!
+//! A test's name starts with the ids of the requirements it holds, so the names are the index
+//! (`coverage` fails for an id that no test holds):
+//!
+//! - Protocol, by section of tus 1.0.0:
+//!   - `core`: versions, discovery, method override (CORE)
+//!   - `head`: what is told about an upload (HEAD)
+//!   - `patch`: the rules by which a PATCH is taken or refused (PATCH)
+//!   - `patch_body`: bodies of every size, framing and speed, and what interruptions leave (PATCH)
+//!   - `creation`: POST, lengths, metadata, Location (CREA)
+//!   - `creation_with_upload`: a POST with the first bytes (CWU)
+//!   - `deferred_length`: uploads whose length follows later (DEF)
+//!   - `expiration`: uploads that end by themselves (EXP)
+//!   - `checksum`: bodies that are taken whole or not at all (CHK)
+//!   - `checksum_trailer`: the same with the sum behind the body (CHK-T)
+//!   - `termination`: DELETE (TERM)
+//!   - `concatenation`: finals made of finished parts (CONC)
+//!   - `concatenation_refused`: finals that are not made (CONC)
+//!   - `concatenation_unfinished`: finals made before their parts are done (UNF)
+//!   - `cors`: browsers (CORS)
+//!   - `downloads`: GET (ROB-25, ROB-26, ROB-32)
+//! - `interruption`: each way in which a PATCH can be cut, on each storage, in each framing
+//! - `crash`: servers that are killed at any moment
+//! - `concurrency`: several requests at one upload, and several servers (CCY)
+//! - `robustness`: hostile and odd requests (ROB)
+//! - `framing`: HTTP/1.1 itself (ROB)
+//! - `coverage`: every requirement has a test
+//! - `support`: the server, the client, waiting
+
+// Outside `#[test]` functions clippy does not see that this is all test code.
+#![allow(clippy::unwrap_used)]
+
+mod checksum;
+mod checksum_trailer;
+mod concatenation;
+mod concatenation_refused;
+mod concatenation_unfinished;
+mod concurrency;
+mod core;
+mod cors;
+mod coverage;
+mod crash;
+mod creation;
+mod creation_with_upload;
+mod deferred_length;
+mod downloads;
+mod expiration;
+mod framing;
+mod head;
+mod interruption;
+mod layers;
+mod patch;
+mod patch_body;
+mod robustness;
+mod support;
+mod termination;
