@@ -36,7 +36,8 @@ impl TusService {
         let abandoned = CancellationToken::new();
         let _abandon = abandoned.clone().drop_guard();
         let tus = self.clone();
-        self.detached(async move {
+        let content = append.content.clone();
+        self.detached_with(Some(&content), async move {
             let _admission = admission;
             tus.append_detached(append, upload, body, abandoned).await
         })

@@ -32,11 +32,12 @@ impl TusService {
             Some(_) => Availability::On,
             None => Availability::Off,
         };
+        let expected = content.clone();
         let abandoned = CancellationToken::new();
         let _abandon = abandoned.clone().drop_guard();
         let tus = self.clone();
         let upload = self
-            .detached(async move {
+            .detached_with(expected.as_ref(), async move {
                 let _admission = admission;
                 match upload.kind {
                     Kind::Final(_) => {

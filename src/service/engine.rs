@@ -13,7 +13,7 @@ use super::{
     session::{Claim, Denied, Sessions, Takeover},
 };
 use crate::{
-    protocol::{Error, Kind, Refusal, Upload, UploadId},
+    protocol::{Error, Kind, Upload, UploadId},
     storage::{self, Storage},
 };
 
@@ -129,20 +129,6 @@ impl TusService {
                 Denied::Refused => Error::OffsetMismatch,
                 Denied::Busy => Error::Finishing,
             })
-    }
-
-    /// Runs `work` in a task of its own, which goes on if nobody waits for it any more.
-    pub(super) async fn detached<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        match self.engine.tasks.spawn(work).await {
-            Ok(result) => result,
-            Err(error) => {
-                tracing::error!(%error, "a task of an upload failed");
-                Err(Error::Internal.into())
-            }
-        }
     }
 }
 

@@ -6,6 +6,7 @@ mod concat;
 mod config;
 mod cors;
 mod create;
+mod detached;
 mod download;
 mod engine;
 mod finish;
