@@ -24,8 +24,9 @@ impl TusService {
     pub(super) async fn append(&self, append: Append, body: RequestBody) -> Answer {
         let decided = async {
             let upload = self.load(&append.id).await?;
-            match self.decide(&append, &upload) {
-                Ok(_) => Ok((upload, self.admit()?)),
+            let admitted = self.decide(&append, &upload).and_then(|_| self.admit());
+            match admitted {
+                Ok(admission) => Ok((upload, admission)),
                 Err(error) => Err(locate(error, upload)),
             }
         };

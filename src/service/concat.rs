@@ -1,14 +1,22 @@
 use std::time::{Duration, SystemTime};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-use super::{ConcatParts, TusService, engine::refusal, session::Takeover};
+use super::{
+    ConcatParts, TusService,
+    engine::refusal,
+    session::{Claim, Takeover},
+};
 use crate::protocol::{
     Concat, Error, Extension, Kind, Length, PartError, Refusal, Stage, Upload, UploadId, check_size,
 };
 
-/// How long an answer waits for parts that are being joined. What takes longer goes on afterwards.
+/// How long the answer to a creation waits for the parts to be joined. What takes longer goes on
+/// afterwards.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a reader does: long enough for parts that are joined in no time.
+const GLANCE: Duration = Duration::from_millis(100);
 
 impl TusService {
     /// Makes a final upload, and joins its parts if all of them are finished.
@@ -33,13 +41,13 @@ impl TusService {
             }
         };
         tracing::debug!(id = %upload.id, parts = parts.len(), "final upload created");
-        Ok(self.join_patiently(upload).await)
+        Ok(self.join(upload, PATIENCE).await)
     }
 
     /// A final upload whose parts are not joined: joins them if they are finished, and tells the length
     /// as soon as those of all parts are known.
     pub(super) async fn inspect_final(&self, upload: Upload) -> Result<Upload, Refusal> {
-        let mut upload = self.join_patiently(upload).await;
+        let mut upload = self.join(upload, GLANCE).await;
         if let (Kind::Final(concat), Length::Deferred) = (&upload.kind, upload.length)
             && let Ok(parts) = self.load_parts(concat).await
         {
@@ -54,22 +62,27 @@ impl TusService {
             let tus = self.clone();
             self.engine.tasks.spawn(async move {
                 if let Ok(upload) = tus.load(&joined).await {
-                    tus.join_patiently(upload).await;
+                    tus.join(upload, PATIENCE).await;
                 }
             });
         }
     }
 
     /// Joins the parts, if all of them are finished, in a task of its own. Gives the upload as it is
-    /// when that is done, or has taken too long to wait for.
-    async fn join_patiently(&self, upload: Upload) -> Upload {
-        let (tus, pending) = (self.clone(), upload.clone());
+    /// when that is done, or has taken longer than `patience`; somebody else may be at it already.
+    async fn join(&self, upload: Upload, patience: Duration) -> Upload {
+        let until = Instant::now() + patience;
+        let claim = self.claim(&upload.id, Takeover::Never);
+        let Ok(Ok(claim)) = timeout_at(until, claim).await else {
+            return upload;
+        };
+        let (tus, id) = (self.clone(), upload.id.clone());
         let stop = self.engine.stop.clone();
         let joining = self.engine.tasks.spawn(async move {
             // What is cut here is taken up again at the next start.
-            stop.run_until_cancelled(tus.join(pending)).await
+            stop.run_until_cancelled(tus.join_claimed(claim, &id)).await
         });
-        match timeout(PATIENCE, joining).await {
+        match timeout_at(until, joining).await {
             Ok(Ok(Some(Ok(joined)))) => joined,
             Ok(Ok(Some(Err(Refusal { error, .. })))) => {
                 tracing::debug!(id = %upload.id, %error, "final upload not joined");
@@ -79,9 +92,8 @@ impl TusService {
         }
     }
 
-    async fn join(&self, upload: Upload) -> Result<Upload, Refusal> {
-        let _claim = self.claim(&upload.id, Takeover::Never).await?;
-        let mut upload = self.load(&upload.id).await?;
+    async fn join_claimed(&self, _claim: Claim, id: &UploadId) -> Result<Upload, Refusal> {
+        let mut upload = self.load(id).await?;
         let Kind::Final(concat) = upload.kind.clone() else {
             return Ok(upload);
         };

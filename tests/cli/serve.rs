@@ -317,3 +317,20 @@ fn a_log_that_nobody_reads_ends_nothing() {
     child.wait().unwrap();
     assert_eq!(statuses, [201; 3]);
 }
+
+/// ROB-29: hyper leaves this to the server.
+#[test]
+fn a_request_without_host_is_400() {
+    use std::io::{Read, Write};
+
+    let dir = tempdir().unwrap();
+    let server = Program::serve(dir.path(), &[]);
+    for (version, status) in [("1.1", "400"), ("1.0", "200")] {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        let request = format!("GET /healthz HTTP/{version}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
+    }
+}

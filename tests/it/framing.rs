@@ -115,21 +115,24 @@ async fn rob_08_the_body_of_a_refused_patch_is_never_a_request() {
 async fn rob_08_early_refusals_reach_clients_that_send_on() {
     on_each_storage(async |_, client| {
         let url = client.create(10).await;
-        for megabytes in [1, 100] {
+        let block = vec![b'x'; 64 << 10];
+        for size in [1 << 20, 100 << 20] {
             for _ in 0..10 {
-                let patch =
-                    Request::patch(&url, 5).header("Content-Length", (megabytes << 20).to_string());
+                let patch = Request::patch(&url, 5).header("Content-Length", size.to_string());
                 let mut connection = client.connect().await;
                 connection.write(patch.head_bytes()).await;
-                // Like most clients: first everything is written, then the answer is read.
-                let block = vec![b'x'; 64 << 10];
-                for _ in 0..megabytes * 16 {
-                    if connection.try_write(&block).await.is_err() {
+                wait::until_true("the answer", async || connection.has_surplus()).await;
+                // Most clients write everything before they read anything.
+                for _ in 0..size / block.len() {
+                    let written = connection.try_write(&block).await;
+                    // Up to a bound even those are served that give up when they cannot.
+                    assert!(written.is_ok() || size > 1 << 20, "{written:?}");
+                    if written.is_err() {
                         break;
                     }
                 }
                 let answer = connection.response("PATCH").await.expect(409);
-                assert_eq!(answer.offset(), Some(0), "{megabytes} MiB");
+                assert_eq!(answer.offset(), Some(0), "{size} bytes");
             }
         }
     })
@@ -306,7 +309,7 @@ async fn rob_22_a_malformed_chunked_body_is_never_acknowledged() {
             b"\r\n56789\r\n0\r\n\r\n",
             b"5 5\r\n56789\r\n0\r\n\r\n",
         ] {
-            let url = client.create(10).await;
+            let url = client.create(15).await;
             let mut connection = begin(client, &url).await;
             connection.write(b"5\r\n01234\r\n").await;
             connection.write(rest).await;
@@ -314,12 +317,12 @@ async fn rob_22_a_malformed_chunked_body_is_never_acknowledged() {
             if let Ok(answer) = connection.try_response("PATCH").await {
                 answer.expect_refused();
             }
-            let offset = client.offset(&url).await;
-            assert!(offset < 10, "{}", rest.escape_ascii());
             // What came before it was good, and the upload goes on there.
-            let data = &b"0123456789"[offset as usize..];
+            let offset = client.offset(&url).await;
+            assert!(offset <= 10, "{}", rest.escape_ascii());
+            let data = &b"0123456789abcde"[offset as usize..];
             client.patch(&url, offset, data).await.expect(204);
-            assert_eq!(client.get(&url).await.body, b"0123456789");
+            assert_eq!(client.get(&url).await.body, b"0123456789abcde");
         }
     })
     .await;
@@ -365,23 +368,6 @@ async fn rob_23_half_sent_requests_block_nobody() {
             server.assert_stored(url, data).await;
         }
         drop(open);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn rob_29_a_request_without_host_is_400() {
-    on_each_storage(async |_, client| {
-        let create = Request::create()
-            .without("Host")
-            .header("Upload-Length", "5");
-        client.send(create).await.expect(400);
-        // HTTP/1.0 knows no such field.
-        let create = Request::create()
-            .without("Host")
-            .version("HTTP/1.0")
-            .header("Upload-Length", "5");
-        client.send(create).await.expect(201);
     })
     .await;
 }

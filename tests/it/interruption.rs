@@ -114,6 +114,23 @@ matrix! {
     takeover: Takeover,
 }
 
+#[tokio::test]
+async fn a_patch_that_comes_during_the_shutdown_is_told_where_its_upload_stands() {
+    for kind in [Kind::File, Kind::Memory] {
+        let mut rig = Rig::new(Cut::Shutdown, kind);
+        let url = rig.client().create(10).await;
+        rig.client().patch(&url, 0, b"01234").await.expect(204);
+        rig.tus.shutdown().await;
+        let refused = rig.client().patch(&url, 5, b"56789").await.expect(503);
+        assert!(refused.header("Retry-After").is_some(), "{refused:?}");
+        assert_eq!(refused.offset(), Some(5), "{refused:?}");
+        assert_eq!(rig.client().offset(&url).await, 5);
+        rig.restart();
+        rig.client().patch(&url, 5, b"56789").await.expect(204);
+        rig.assert_stored(&url, b"0123456789").await;
+    }
+}
+
 const LENGTH: usize = 3_000_017;
 const SENT: usize = 1_234_567;
 const CHUNK: usize = 65_521;
@@ -138,7 +155,7 @@ async fn survives(cut: Cut, kind: Kind, framing: Framing, moment: Moment) {
         resume(rig.client(), &url, &data, framing, (seen, moment)).await;
     } else {
         resume(rig.client(), &url, &data, framing, (seen, moment)).await;
-        sending.is_superseded(moment).await;
+        sending.end_superseded(moment).await;
     }
     rig.assert_stored(&url, &data).await;
 }
@@ -245,17 +262,19 @@ impl Sending {
         };
         let answer = connection.response("PATCH").await.expect(status);
         if cut == Cut::Shutdown {
+            // Which may have begun before the request was read.
             assert!(answer.header("Retry-After").is_some(), "{answer:?}");
             rig.restart();
         } else {
             // The server has read all of it: none of these cuts overtakes a byte.
             assert_eq!(answer.offset(), Some(SENT as u64), "{answer:?}");
         }
-        let offset = rig.client().offset(url).await;
-        assert_eq!(answer.offset(), Some(offset), "{answer:?}");
+        if let Some(told) = answer.offset() {
+            assert_eq!(told, rig.client().offset(url).await, "{answer:?}");
+        }
     }
 
-    async fn is_superseded(self, moment: Moment) {
+    async fn end_superseded(self, moment: Moment) {
         let Self::Http1(mut connection) = self else {
             unreachable!("takeovers are of HTTP/1.1");
         };

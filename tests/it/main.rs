@@ -24,7 +24,13 @@
 //! - `crash`: servers that are killed at any moment
 //! - `concurrency`: several requests at one upload, and several servers (CCY)
 //! - `robustness`: hostile and odd requests (ROB)
+//! - `paths`: targets that name no upload, or name it oddly (ROB)
 //! - `framing`: HTTP/1.1 itself (ROB)
+//! - `faults`: storages that are full, stand still or fail
+//! - `pitfalls`: what other servers do wrong
+//! - `properties`: any way to send a file gives the file
+//! - `mounting`: routers and layers of others
+//! - `memory`: how much of it a server needs
 //! - `coverage`: every requirement has a test
 //! - `support`: the server, the client, waiting
 
@@ -46,12 +52,19 @@ mod creation_with_upload;
 mod deferred_length;
 mod downloads;
 mod expiration;
+mod faults;
 mod framing;
 mod head;
 mod interruption;
 mod layers;
+#[cfg(target_os = "linux")]
+mod memory;
+mod mounting;
 mod patch;
 mod patch_body;
+mod paths;
+mod pitfalls;
+mod properties;
 mod robustness;
 mod support;
 mod termination;

@@ -47,6 +47,7 @@ impl Site {
     ) -> Result<Response<impl Body<Data = Bytes, Error: Into<BoxError>> + use<>>, Infallible> {
         let (exchange, request) = Exchange::begin(request);
         let response = match request.uri().path() {
+            _ if lacks_host(&request) => text(StatusCode::BAD_REQUEST, "Host is missing\n".into()),
             "/healthz" => text(StatusCode::OK, "ok".into()),
             path if self.is_upload(path) => self.uploads.call(request).await?.map(Either::Left),
             "/" => {
@@ -65,6 +66,13 @@ impl Site {
         path.strip_prefix(&*self.base_path)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
+}
+
+/// HTTP/1.1 demands the field, and leaves it to the server to refuse a request without (RFC 9112,
+/// 3.2). hyper does not.
+fn lacks_host<B>(request: &Request<B>) -> bool {
+    request.version() == http::Version::HTTP_11
+        && !request.headers().contains_key(http::header::HOST)
 }
 
 /// Takes connections until it is dropped.

@@ -19,6 +19,7 @@
 mod client;
 mod connection;
 mod content;
+mod faulty;
 mod listen;
 pub(crate) mod process;
 mod random;
@@ -31,6 +32,7 @@ pub(crate) mod wait;
 pub(crate) use client::Client;
 pub(crate) use connection::Connection;
 pub(crate) use content::{base64, content, sha1};
+pub(crate) use faulty::{Faults, Faulty};
 pub(crate) use process::Process;
 pub(crate) use random::Random;
 pub(crate) use request::{OCTETS, Request};
