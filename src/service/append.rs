@@ -170,9 +170,9 @@ impl TusService {
 
     /// A refusal that tells where the upload stands now; `upload` is what was known of it before.
     pub(super) async fn refusal_at(&self, error: Error, upload: Upload) -> Refusal {
-        match self.engine.storage.load(&upload.id).await {
+        match self.load(&upload.id).await {
             Ok(upload) => locate(error, upload),
-            Err(storage::Error::NotFound(_)) => Error::NotFound.into(),
+            Err(Error::NotFound) => Error::NotFound.into(),
             Err(_) => locate(error, upload),
         }
     }

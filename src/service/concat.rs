@@ -1,14 +1,16 @@
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     ConcatParts, TusService,
     engine::refusal,
+    maintain::give_turns,
     session::{Claim, Takeover},
 };
 use crate::protocol::{
-    Concat, Error, Extension, Kind, Length, PartError, Refusal, Stage, Upload, UploadId, check_size,
+    Concat, Error, Extension, Kind, Length, Oversized, PartError, Refusal, Stage, Upload, UploadId,
+    check_size,
 };
 
 /// How long the answer to a creation waits for the parts to be joined. What takes longer goes on
@@ -24,36 +26,35 @@ impl TusService {
         let Kind::Final(concat) = upload.kind.clone() else {
             return Ok(upload);
         };
-        let parts = self.load_parts(&concat).await?;
+        // Before the parts are looked at: one may be finished, or released, just now.
+        self.engine.wait_for(&upload);
+        if let Err(error) = self.register_final(&mut upload, &concat).await {
+            self.engine.stop_waiting(&upload);
+            return Err(error.into());
+        }
+        Ok(self.join(upload, PATIENCE).await)
+    }
+
+    async fn register_final(&self, upload: &mut Upload, concat: &Concat) -> Result<(), Error> {
+        let parts = self.load_parts(concat).await?;
+        if parts.iter().any(|part| part.is_expired(upload.created)) {
+            return Err(Error::Part(PartError::NotFound));
+        }
         let unfinished = parts.iter().any(|part| !part.is_finished());
         if unfinished && !self.config.offer.offers(Extension::ConcatenationUnfinished) {
-            return Err(Error::Part(PartError::Unfinished).into());
+            return Err(Error::Part(PartError::Unfinished));
         }
-        upload.length = total(&parts);
+        upload.length = total(&parts)?;
         check_size(upload.length, &self.config.offer)?;
-        // Before the parts are looked at once more: one may be finished just now.
-        self.engine.wait_for(&upload);
-        upload.version = match self.engine.storage.create(&upload).await {
-            Ok(version) => version,
-            Err(error) => {
-                self.engine.stop_waiting(&upload);
-                return Err(refusal(error).into());
-            }
-        };
+        upload.version = self.engine.storage.create(upload).await.map_err(refusal)?;
         tracing::debug!(id = %upload.id, parts = parts.len(), "final upload created");
-        Ok(self.join(upload, PATIENCE).await)
+        Ok(())
     }
 
     /// A final upload whose parts are not joined: joins them if they are finished, and tells the length
     /// as soon as those of all parts are known.
-    pub(super) async fn inspect_final(&self, upload: Upload) -> Result<Upload, Refusal> {
-        let mut upload = self.join(upload, GLANCE).await;
-        if let (Kind::Final(concat), Length::Deferred) = (&upload.kind, upload.length)
-            && let Ok(parts) = self.load_parts(concat).await
-        {
-            upload.length = total(&parts);
-        }
-        Ok(upload)
+    pub(super) async fn inspect_final(&self, upload: Upload) -> Upload {
+        self.join(upload, GLANCE).await
     }
 
     /// Joins what waits for a part that is finished now.
@@ -101,11 +102,12 @@ impl TusService {
             return Ok(upload);
         }
         let parts = self.load_parts(&concat).await?;
+        let length = total(&parts)?;
         if parts.iter().any(|part| !part.is_finished()) {
             self.engine.wait_for(&upload);
+            upload.length = length;
             return Ok(upload);
         }
-        let length = total(&parts);
         check_size(length, &self.config.offer)?;
         let storage = &self.engine.storage;
         if upload.length != length {
@@ -125,9 +127,12 @@ impl TusService {
 
     /// A part is not needed any more, by one final upload.
     async fn release_part(&self, part: &UploadId) {
-        let removes = self.config.concat_parts == ConcatParts::Remove;
-        if removes
-            && !self.engine.is_waited_for(part)
+        if self.config.concat_parts == ConcatParts::Keep {
+            return;
+        }
+        // Right after a start others may wait for it that are not known yet.
+        self.engine.known.cancelled().await;
+        if !self.engine.is_waited_for(part)
             && let Err(error) = self.engine.storage.delete(part).await
         {
             refusal(error);
@@ -136,12 +141,11 @@ impl TusService {
 
     async fn load_parts(&self, concat: &Concat) -> Result<Vec<Upload>, Error> {
         let mut parts = Vec::with_capacity(concat.parts().len());
+        let mut seen = 0;
         for id in concat.parts() {
+            give_turns(&mut seen).await;
             let part = match self.load(id).await {
                 Err(Error::NotFound) => Err(Error::Part(PartError::NotFound)),
-                Ok(part) if part.is_expired(SystemTime::now()) => {
-                    Err(Error::Part(PartError::NotFound))
-                }
                 Ok(part) if part.kind != Kind::Partial => Err(Error::Part(PartError::NotPartial)),
                 part => part,
             }?;
@@ -152,9 +156,14 @@ impl TusService {
 }
 
 /// The length of what `parts` make together, once all of theirs are known.
-fn total(parts: &[Upload]) -> Length {
-    let mut lengths = parts.iter().map(|part| part.length.known());
-    lengths
-        .try_fold(0u64, |sum, length| sum.checked_add(length?))
-        .map_or(Length::Deferred, Length::Known)
+fn total(parts: &[Upload]) -> Result<Length, Error> {
+    let mut sum = 0u64;
+    for part in parts {
+        let Length::Known(length) = part.length else {
+            return Ok(Length::Deferred);
+        };
+        let longer = sum.checked_add(length);
+        sum = longer.ok_or(Error::TooLarge(Oversized::Upload))?;
+    }
+    Ok(Length::Known(sum))
 }

@@ -13,7 +13,7 @@ use super::{
     session::{Claim, Denied, Sessions, Takeover},
 };
 use crate::{
-    protocol::{Error, Kind, Upload, UploadId},
+    protocol::{Error, Extension, Kind, Upload, UploadId},
     storage::{self, Storage},
 };
 
@@ -26,7 +26,9 @@ pub(super) struct Engine {
     pub(super) tasks: TaskTracker,
     /// Ends all writers, and the sweeper.
     pub(super) stop: CancellationToken,
-    pub(super) swept: OnceLock<()>,
+    pub(super) started: OnceLock<()>,
+    /// All final uploads that wait for parts are known.
+    pub(super) known: CancellationToken,
     writers: AtomicUsize,
     /// The final uploads that wait for a part.
     waiting: Mutex<HashMap<UploadId, Vec<UploadId>>>,
@@ -39,7 +41,8 @@ impl Engine {
             sessions: Arc::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            swept: OnceLock::new(),
+            started: OnceLock::new(),
+            known: CancellationToken::new(),
             writers: AtomicUsize::new(0),
             waiting: Mutex::default(),
         }
@@ -116,7 +119,12 @@ impl TusService {
 
     /// The upload, as it is stored.
     pub(super) async fn load(&self, id: &UploadId) -> Result<Upload, Error> {
-        self.engine.storage.load(id).await.map_err(refusal)
+        let mut upload = self.engine.storage.load(id).await.map_err(refusal)?;
+        if !self.config.offer.offers(Extension::Expiration) {
+            // Nobody is told, so nothing expires.
+            upload.lifetime = None;
+        }
+        Ok(upload)
     }
 
     /// Waits for the right to write to an upload.

@@ -9,7 +9,7 @@ pub(super) type Answer = Result<Outcome, Refusal>;
 impl TusService {
     /// The whole way of a request: what it means, doing it, saying what was done.
     pub(super) async fn handle(self, head: request::Parts, body: RequestBody) -> Response<TusBody> {
-        self.start_maintenance();
+        self.start();
         let mark = self.config.cors.mark(&head);
         let route = Route::of(&head, &self.config);
         let request = Head {

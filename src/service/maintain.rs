@@ -6,7 +6,10 @@ use std::{
 use futures::StreamExt;
 
 use super::{TusService, config::Config, engine::Engine};
-use crate::{protocol::Upload, storage::Result};
+use crate::{
+    protocol::{Extension, Stage, Upload},
+    storage::Result,
+};
 
 /// What a sweep removed, or would remove.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,6 +60,7 @@ impl TusService {
     /// # Errors
     /// If the uploads cannot be listed.
     pub async fn recover(&self) -> Result<()> {
+        let mut unfinished = Vec::new();
         let mut uploads = self.engine.storage.list();
         let mut seen = 0;
         while let Some(upload) = uploads.next().await {
@@ -66,12 +70,33 @@ impl TusService {
             };
             if upload.is_pending_final() {
                 self.engine.wait_for(&upload);
-                let _ = self.inspect_final(upload).await;
+                unfinished.push(upload);
+            } else if upload.stage == Stage::Finishing {
+                unfinished.push(upload);
+            }
+        }
+        // Only now parts may be released that a final upload has used.
+        self.engine.known.cancel();
+        for upload in unfinished {
+            if upload.is_pending_final() {
+                self.inspect_final(upload).await;
             } else if let Err(refusal) = self.settle(upload).await {
                 tracing::warn!(error = %refusal.error, "an upload could not be finished");
             }
         }
         Ok(())
+    }
+
+    /// Starts what runs in the background now, and not only with the first request: [`recover`] once, and
+    /// [`sweep`] again and again. It ends with the last clone of the service, or its shutdown.
+    ///
+    /// [`recover`]: Self::recover
+    /// [`sweep`]: Self::sweep
+    pub fn start(&self) {
+        self.engine.started.get_or_init(|| {
+            let (engine, config) = (Arc::downgrade(&self.engine), Arc::clone(&self.config));
+            tokio::spawn(maintain(engine, config));
+        });
     }
 
     /// Ends all writers, whose clients are told 503 and where to go on, and waits until everything that
@@ -80,14 +105,6 @@ impl TusService {
         self.engine.stop.cancel();
         self.engine.tasks.close();
         self.engine.tasks.wait().await;
-    }
-
-    /// Starts the sweeper, once. It ends with the last clone of the service.
-    pub(super) fn start_maintenance(&self) {
-        self.engine.swept.get_or_init(|| {
-            let (engine, config) = (Arc::downgrade(&self.engine), Arc::clone(&self.config));
-            tokio::spawn(maintain(engine, config));
-        });
     }
 
     async fn sweep_by(&self, sweep: Sweep) -> Result<Swept> {
@@ -99,7 +116,7 @@ impl TusService {
             let Ok(upload) = upload.inspect_err(log) else {
                 continue;
             };
-            if upload.is_expired(SystemTime::now()) && self.expire(&upload, sweep).await {
+            if self.is_due(&upload) && self.expire(&upload, sweep).await {
                 swept.uploads += 1;
                 swept.bytes += upload.offset;
             }
@@ -110,6 +127,13 @@ impl TusService {
             swept.bytes += self.engine.storage.reclaim(before).await?;
         }
         Ok(swept)
+    }
+
+    /// Parts that a final upload waits for stay, for as long as it does.
+    fn is_due(&self, upload: &Upload) -> bool {
+        self.config.offer.offers(Extension::Expiration)
+            && upload.is_expired(SystemTime::now())
+            && !self.engine.is_waited_for(&upload.id)
     }
 
     /// Removes an expired upload, unless somebody writes to it, or has just done so.
@@ -124,8 +148,11 @@ impl TusService {
         };
         if still_expired && sweep == Sweep::Real {
             tracing::debug!(id = %upload.id, "upload expired");
-            self.engine.stop_waiting(upload);
-            return storage.delete(&upload.id).await.inspect_err(log).is_ok();
+            let deleted = storage.delete(&upload.id).await.inspect_err(log).is_ok();
+            if deleted {
+                self.engine.stop_waiting(upload);
+            }
+            return deleted;
         }
         still_expired
     }
@@ -142,10 +169,11 @@ async fn maintain(engine: Weak<Engine>, config: Arc<Config>) {
             config: Arc::clone(&config),
         })
     };
-    if let Some(tus) = service() {
-        let _ = tus.recover().await.inspect_err(log);
-    }
     while let Some(tus) = service() {
+        // Again and again, as long as the uploads cannot be listed.
+        if !tus.engine.known.is_cancelled() {
+            let _ = tus.recover().await.inspect_err(log);
+        }
         if let Ok(swept) = tus.sweep().await.inspect_err(log)
             && swept != Swept::default()
         {
@@ -160,7 +188,8 @@ async fn maintain(engine: Weak<Engine>, config: Arc<Config>) {
     }
 }
 
-async fn give_turns(seen: &mut usize) {
+/// Lets others run now and then.
+pub(super) async fn give_turns(seen: &mut usize) {
     *seen += 1;
     if seen.is_multiple_of(YIELD_EVERY) {
         tokio::task::yield_now().await;

@@ -10,8 +10,8 @@ impl TusService {
             let _claim = tus.claim(&id, Takeover::Always).await?;
             // Somebody else may have been faster.
             let upload = tus.load(&id).await?;
-            tus.engine.stop_waiting(&upload);
             tus.engine.storage.delete(&id).await.map_err(refusal)?;
+            tus.engine.stop_waiting(&upload);
             tracing::debug!(%id, "upload terminated");
             Ok(Outcome::Terminated)
         })

@@ -161,6 +161,7 @@ impl Storage for MemoryStorage {
         if entry.upload.stage == Stage::Finished {
             return Ok(());
         }
+        entry.check_current(upload)?;
         if !entry.snapshot().is_complete() {
             return Err(Error::Conflict(upload.id.clone()));
         }
@@ -179,9 +180,12 @@ impl Storage for MemoryStorage {
     async fn concat(&self, target: &Upload, parts: &[Upload]) -> Result<()> {
         let mut joined = Vec::new();
         for part in parts {
-            self.with_entry(&part.id, |entry| {
-                joined.extend_from_slice(&entry.data);
-                Ok(())
+            self.with_entry(&part.id, |entry| match entry.upload.stage {
+                Stage::Finished => {
+                    joined.extend_from_slice(&entry.data);
+                    Ok(())
+                }
+                _ => Err(Error::Conflict(part.id.clone())),
             })?;
         }
         self.with_entry(&target.id, |entry| {

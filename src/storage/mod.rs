@@ -80,7 +80,8 @@ pub trait Storage: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] if there is something else under the key and the storage may not
-    /// replace it, [`Error::Conflict`] if bytes are missing, [`Error::NotFound`].
+    /// replace it, [`Error::Conflict`] if bytes are missing or the snapshot is not current,
+    /// [`Error::NotFound`].
     async fn finish(&self, upload: &Upload) -> Result<()>;
 
     /// Makes the bytes of `target` those of `parts`, in their order, and then finishes it. The parts
@@ -102,7 +103,8 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// Removes an upload and all of its bytes, finished or not, and ends its appenders.
     ///
     /// # Errors
-    /// None if there is no such upload: it is gone, as it should be.
+    /// [`Error::Locked`] if another process writes to it. None if there is no such upload: it is gone,
+    /// as it should be.
     async fn delete(&self, id: &UploadId) -> Result<()>;
 
     /// All uploads, in any order; what comes or goes meanwhile may be missing. One that cannot be read
@@ -157,7 +159,8 @@ pub trait Appender: Debug + Send {
 pub enum AppendMode {
     /// Each as soon as it is stored.
     Streaming,
-    /// All at once, by [`Appender::commit`]; before that none is visible, not even after a crash.
+    /// None before [`Appender::commit`], not even after a crash: then all are verified. A crash or a
+    /// full device within `commit` may leave only some first ones stored.
     Atomic,
 }
 

@@ -43,7 +43,7 @@ async fn serve(args: &Serve) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     announce(args, listener.local_addr()?);
-    tokio::spawn(recover(tus.clone()));
+    tus.start();
 
     let connections = GracefulShutdown::new();
     let site = Site::new(tus.clone(), &args.base_path);
@@ -65,13 +65,6 @@ async fn serve(args: &Serve) -> Result<()> {
         signal = signals.next() => bail!("{signal} during shutdown: closed all connections"),
     }
     Ok(())
-}
-
-/// Puts complete files in place that a crash left behind, without waiting for a request.
-async fn recover(tus: TusService) {
-    if let Err(error) = tus.recover().await {
-        warn!(%error, "cannot look for uploads that a crash interrupted");
-    }
 }
 
 fn service(args: &Serve) -> Result<TusService> {

@@ -21,7 +21,8 @@ use crate::{
 /// Writes behind the bytes that are there.
 ///
 /// Small pieces are put together in a buffer; large ones go to the file as they are. The buffer is
-/// empty, and gone, while the body has nothing to give: a thousand idle writers hold no memory.
+/// empty, and gone, while the body has nothing to give; under a checksum it is small then. So a
+/// thousand idle writers hold next to no memory.
 #[derive(Debug)]
 pub(super) struct FileAppender {
     shared: Arc<Shared>,
@@ -42,6 +43,9 @@ enum Fence {
 
 /// The most that is held back; in [`AppendMode::Atomic`], up to which no fence is needed.
 const BUFFER: usize = 256 << 10;
+
+/// The most that an idle writer holds in [`AppendMode::Atomic`].
+const HELD: usize = 16 << 10;
 
 /// From this size on a piece is not worth a copy.
 const DIRECT: usize = 32 << 10;
@@ -119,7 +123,7 @@ impl FileAppender {
     /// Cuts off everything this appender wrote.
     async fn roll_back(&self) -> Result<()> {
         let start = self.start;
-        self.with_file(Place::Adaptive, move |file| {
+        self.with_file(Place::Pool, move |file| {
             file.set_len(start)?;
             file.seek(SeekFrom::Start(start))?;
             Ok(())
@@ -199,7 +203,9 @@ impl Appender for FileAppender {
     async fn flush(&mut self) -> Result<()> {
         match self.mode {
             AppendMode::Streaming => self.write_buffer().await,
-            AppendMode::Atomic => Ok(()),
+            // A little waits for its checksum in memory; more does so behind the fence.
+            AppendMode::Atomic if self.buffer.len() <= HELD => Ok(()),
+            AppendMode::Atomic => self.write_buffer().await,
         }
     }
 

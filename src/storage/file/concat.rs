@@ -5,7 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{Shared, disk::Disk, info::not_found, lease::Lease};
+use super::{
+    Shared,
+    disk::Disk,
+    info::{Reach, not_found},
+    lease::Lease,
+};
 use crate::{
     protocol::Upload,
     storage::{Error, Result},
@@ -23,14 +28,14 @@ pub(super) async fn concat(shared: &Arc<Shared>, target: &Upload, parts: &[Uploa
         let (shared, given) = (Arc::clone(shared), target.clone());
         move || {
             // Where an earlier call was cut, there are bytes, or all of them.
-            let mut target = shared.load(&given.id)?;
+            let mut target = shared.load(&given.id, Reach::Kernel)?;
             if target.is_finished() {
                 return Ok(None);
             }
             target.version = given.version;
             let lease = shared
                 .leases
-                .take(&target.id, |earlier| shared.open(&target, earlier))?;
+                .take(&target.id, |writer| shared.open(&target, writer))?;
             Ok(Some((lease, target.offset)))
         }
     })

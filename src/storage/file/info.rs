@@ -34,9 +34,9 @@ pub(super) struct Info {
     /// While this is set, bytes beyond it are not verified and do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fence: Option<u64>,
-    /// The inode of the data file, by which the file under the key is known as our own.
+    /// Which file the data file is, by which the one under the key is known as our own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) inode: Option<u64>,
+    pub(super) identity: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,9 @@ enum Role {
 }
 
 const FORMAT: u32 = 1;
+
+/// From this length on an id may be one that nobody could have written by chance: 128 bits.
+const RANDOM: usize = 22;
 
 impl Info {
     pub(super) fn new(upload: &Upload, revision: u64) -> Self {
@@ -73,7 +76,7 @@ impl Info {
             lifetime: upload.lifetime.map(milliseconds),
             key: upload.key.to_string(),
             fence: None,
-            inode: None,
+            identity: None,
         }
     }
 
@@ -114,6 +117,18 @@ impl Info {
         upload.stage = Stage::Receiving;
         upload.version = self.version();
         Ok(upload)
+    }
+
+    /// Whether the file under the upload's key is the one that was uploaded.
+    ///
+    /// A key that has a random id in it is nobody else's, wherever the directory was copied to. Under
+    /// any other there may be a later upload by now.
+    pub(super) fn owns(&self, upload: &Upload, metadata: &fs::Metadata) -> bool {
+        let (id, key) = (upload.id.as_str(), upload.key.as_str());
+        upload.kind == Kind::Partial
+            || key == id
+            || (id.len() >= RANDOM && key.contains(id))
+            || self.identity == identity(metadata)
     }
 
     pub(super) fn version(&self) -> Version {
@@ -198,6 +213,42 @@ fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
         file.read_to_end(&mut text)?;
     }
     Ok(text)
+}
+
+/// What no other file has that exists, or existed before under the same number.
+#[cfg(unix)]
+pub(super) fn identity(metadata: &fs::Metadata) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+
+    let since = metadata
+        .created()
+        .ok()?
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
+    Some(format!("{}-{}", metadata.ino(), since.as_nanos()))
+}
+
+#[cfg(not(unix))]
+pub(super) fn identity(metadata: &fs::Metadata) -> Option<String> {
+    let since = metadata
+        .created()
+        .ok()?
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?;
+    Some(since.as_nanos().to_string())
+}
+
+/// Whether both are of one file, of which one is still open.
+#[cfg(unix)]
+pub(super) fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    a.ino() == b.ino()
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
+    a.len() == b.len() && a.modified().ok() == b.modified().ok()
 }
 
 /// Makes the names in a directory durable.

@@ -49,19 +49,18 @@ impl Leases {
         result
     }
 
-    /// Takes the upload. `open` gives its locked file, from the earlier writer's if there is one.
+    /// Takes the upload. `open` gives its locked file, which is that of the earlier writer if there is
+    /// one; if it fails, the earlier writer stays in force.
     pub(super) fn take(
         self: &Arc<Self>,
         id: &UploadId,
-        open: impl FnOnce(Option<File>) -> Result<File>,
+        open: impl FnOnce(&mut Option<File>) -> Result<()>,
     ) -> Result<Lease> {
         let slot = self.slot(id);
         let opened = {
             let mut writer = slot.lock();
-            writer.epoch += 1;
-            let earlier = writer.file.take();
-            open(earlier).map(|file| {
-                writer.file = Some(file);
+            open(&mut writer.file).map(|()| {
+                writer.epoch += 1;
                 writer.epoch
             })
         };

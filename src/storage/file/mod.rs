@@ -26,7 +26,7 @@ use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use self::{
     appender::FileAppender,
     disk::Disk,
-    info::{Info, Reach, not_found, sync_directory},
+    info::{Info, Reach, identity, is_same, not_found, sync_directory},
     layout::Layout,
     lease::Leases,
 };
@@ -62,7 +62,7 @@ pub enum Durability {
     None,
     /// When an upload is finished.
     Finish,
-    /// Whenever an offset is told, and when an upload is created.
+    /// Before an offset is told, and when an upload is created.
     Always,
 }
 
@@ -91,7 +91,10 @@ impl FileStorage {
     /// # Errors
     /// Those of the file system.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
-        let layout = Layout::new(root.into());
+        let root = root.into();
+        fs::create_dir_all(&root)?;
+        // The working directory may change.
+        let layout = Layout::new(root.canonicalize()?);
         fs::create_dir_all(layout.own())?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -169,12 +172,15 @@ impl Storage for FileStorage {
 
     async fn load(&self, id: &UploadId) -> Result<Upload> {
         let id = id.clone();
-        self.run(move |shared| shared.load(&id)).await
+        self.run_and_sync(Durability::Always, move |shared, reach| {
+            shared.load(&id, reach)
+        })
+        .await
     }
 
     async fn update(&self, upload: &Upload) -> Result<Version> {
         let upload = upload.clone();
-        self.run_and_sync(Durability::Always, move |shared, reach| {
+        self.run_and_sync(Durability::Finish, move |shared, reach| {
             shared.update(&upload, reach)
         })
         .await
@@ -185,7 +191,7 @@ impl Storage for FileStorage {
         self.run(move |shared| {
             let lease = shared
                 .leases
-                .take(&upload.id, |earlier| shared.open(&upload, earlier))?;
+                .take(&upload.id, |writer| shared.open(&upload, writer))?;
             let shared = Arc::clone(shared);
             Ok(Box::new(FileAppender::new(
                 shared,
@@ -217,7 +223,9 @@ impl Storage for FileStorage {
 
     async fn delete(&self, id: &UploadId) -> Result<()> {
         let id = id.clone();
-        self.run(move |shared| shared.delete(&id)).await
+        // To remove a large file takes long.
+        let shared = Arc::clone(&self.shared);
+        Disk::run_in_pool(move || shared.delete(&id)).await
     }
 
     fn list(&self) -> BoxStream<'_, Result<Upload>> {
@@ -228,7 +236,7 @@ impl Storage for FileStorage {
         stream::once(ids)
             .map_ok(|ids| stream::iter(ids).map(Ok))
             .try_flatten()
-            .and_then(|id| self.run(move |shared| Ok((shared.load(&id), id))))
+            .and_then(|id| self.run(move |shared| Ok((shared.load(&id, Reach::Kernel), id))))
             .filter_map(async |loaded| match loaded {
                 // Gone since the names were read.
                 Ok((Err(Error::NotFound(_)), _)) => None,
@@ -256,15 +264,12 @@ impl Shared {
 
     /// Data first, record last: without a record there is no upload.
     fn create(&self, upload: &Upload, reach: Reach) -> Result<Version> {
-        if self.collision == Collision::Refuse
-            && upload.kind != Kind::Partial
-            && self.layout.keyed(&upload.key).symlink_metadata().is_ok()
-        {
+        if upload.kind != Kind::Partial && self.is_taken(upload) {
             return Err(Error::AlreadyExists(upload.key.to_string()));
         }
         let data = self.create_data(&upload.id)?;
         let mut info = Info::new(upload, 1);
-        info.inode = inode(&data.metadata()?);
+        info.identity = identity(&data.metadata()?);
         let file = info.create(&self.layout, &upload.id)?;
         if reach == Reach::Device {
             file.sync_all()?;
@@ -272,6 +277,15 @@ impl Shared {
             sync_directory(self.layout.own())?;
         }
         Ok(info.version())
+    }
+
+    /// Whether there is something under the key that may not be replaced, or a file where a directory of
+    /// it would have to be.
+    fn is_taken(&self, upload: &Upload) -> bool {
+        match self.layout.keyed(&upload.key).symlink_metadata() {
+            Ok(metadata) => self.collision == Collision::Refuse || metadata.is_dir(),
+            Err(error) => error.kind() == io::ErrorKind::NotADirectory,
+        }
     }
 
     /// A new, empty file; or the one that a creation cut by a crash left behind.
@@ -290,11 +304,13 @@ impl Shared {
         }
     }
 
-    fn load(&self, id: &UploadId) -> Result<Upload> {
+    /// A snapshot. Where every offset that is told has to be on the device, `reach` puts it there.
+    fn load(&self, id: &UploadId, reach: Reach) -> Result<Upload> {
         loop {
             let (info, file) = Info::open(&self.layout, id)?;
             let mut upload = info.upload(id)?;
-            let data = match fs::metadata(self.layout.data(id)) {
+            let path = self.layout.data(id);
+            let data = match fs::metadata(&path) {
                 Ok(data) => Some(data),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(error) => return Err(error.into()),
@@ -307,6 +323,14 @@ impl Shared {
             }
             match data {
                 Some(data) => {
+                    if reach == Reach::Device && data.len() > 0 {
+                        match File::open(&path) {
+                            Ok(file) => file.sync_data()?,
+                            // Finished or deleted since.
+                            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                            Err(error) => return Err(error.into()),
+                        }
+                    }
                     upload.offset = data.len().min(info.fence.unwrap_or(u64::MAX));
                     upload.touched = data.modified()?;
                     if upload.is_complete() {
@@ -337,30 +361,39 @@ impl Shared {
             let old = self.current(upload)?;
             let mut info = Info::new(upload, old.revision + 1);
             info.fence = old.fence;
-            info.inode = old.inode;
+            info.identity = old.identity;
             info.replace(&self.layout, &upload.id, reach)?;
             Ok(info.version())
         })
     }
 
-    /// The data file, locked and ready for the next byte; whatever is behind a fence is cut off.
-    fn open(&self, upload: &Upload, earlier: Option<File>) -> Result<File> {
+    /// Makes `writer` the data file, locked and ready for the next byte; whatever is behind a fence is cut
+    /// off. Nothing changes if the snapshot is not current.
+    fn open(&self, upload: &Upload, writer: &mut Option<File>) -> Result<()> {
         let id = &upload.id;
-        let mut file = match earlier {
-            Some(file) => file,
-            None => self.lock_data(id)?,
+        let mut opened = match writer {
+            Some(_) => None,
+            None => Some(self.lock_data(id)?),
         };
         let mut info = self.current(upload)?;
-        if let Some(fence) = info.fence.take() {
-            if file.metadata()?.len() > fence {
-                file.set_len(fence)?;
-            }
+        let file = opened.as_mut().or(writer.as_mut());
+        let file = file.expect("it is opened if there is no writer");
+        let length = file.metadata()?.len();
+        let counted = length.min(info.fence.unwrap_or(u64::MAX));
+        if counted != upload.offset {
+            return Err(Error::Conflict(id.clone()));
+        }
+        if counted < length {
+            file.set_len(counted)?;
+        }
+        if info.fence.take().is_some() {
             info.replace(&self.layout, id, self.reach_of(Durability::Always))?;
         }
-        match file.seek(SeekFrom::End(0))? == upload.offset {
-            true => Ok(file),
-            false => Err(Error::Conflict(id.clone())),
+        file.seek(SeekFrom::Start(counted))?;
+        if opened.is_some() {
+            *writer = opened;
         }
+        Ok(())
     }
 
     /// The data file of an unfinished upload, with the lock that every process respects.
@@ -402,40 +435,41 @@ impl Shared {
             }
             Err(error) => return Err(error.into()),
         };
-        if upload.length.known() != Some(stored) {
+        let fence = self.current(upload)?.fence;
+        if upload.length.known() != Some(stored) || fence.is_some_and(|fence| fence < stored) {
             return Err(Error::Conflict(id.clone()));
         }
         if reach == Reach::Device {
             File::open(&data)?.sync_all()?;
-            File::open(self.layout.info(id))
-                .map_err(|error| not_found(error, id))?
-                .sync_all()?;
+            let info = File::open(self.layout.info(id));
+            info.map_err(|error| not_found(error, id))?.sync_all()?;
         }
+        match self.put_in_place(&data, &target, upload) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.check_finished(id)?,
+            Err(error) if is_in_the_way(&error) => {
+                return Err(Error::AlreadyExists(upload.key.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if reach == Reach::Device {
+            // The new name before the old one is gone. Each new directory is a name in the one above.
+            let depth = upload.key.names().count();
+            for directory in target.ancestors().skip(1).take(depth) {
+                sync_directory(directory)?;
+            }
+            sync_directory(self.layout.own())?;
+        }
+        Ok(())
+    }
+
+    fn put_in_place(&self, data: &Path, target: &Path, upload: &Upload) -> io::Result<()> {
         if let Some(parent) = target
             .parent()
             .filter(|_| upload.key.as_str().contains('/'))
         {
             fs::create_dir_all(parent)?;
         }
-        match self.put_in_place(&data, &target, upload) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.check_finished(id)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(Error::AlreadyExists(upload.key.to_string()));
-            }
-            renamed => renamed?,
-        }
-        if reach == Reach::Device {
-            sync_directory(self.layout.own())?;
-            // Each new directory is a name in the one above it.
-            let depth = upload.key.names().count();
-            for directory in target.ancestors().skip(1).take(depth) {
-                sync_directory(directory)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn put_in_place(&self, data: &Path, target: &Path, upload: &Upload) -> io::Result<()> {
         match self.collision {
             Collision::Refuse if upload.kind != Kind::Partial => {
                 rename::rename_no_replace(data, target)
@@ -451,34 +485,50 @@ impl Shared {
 
     fn delete(&self, id: &UploadId) -> Result<()> {
         self.leases.exclusively(id, |writer| {
-            let upload = match self.load(id) {
-                Ok(upload) => upload,
-                Err(Error::NotFound(_)) => return Ok(()),
-                Err(error) => return Err(error),
+            let lock = match writer.file {
+                Some(_) => None,
+                None => match self.lock_data(id) {
+                    Ok(file) => Some(file),
+                    // Finished: there is no data file to lock.
+                    Err(Error::Conflict(_)) => None,
+                    Err(Error::NotFound(_)) => return Ok(()),
+                    Err(error) => return Err(error),
+                },
+            };
+            let loaded = self.load(id, Reach::Kernel);
+            let record = Info::read(&self.layout, id);
+            let (upload, info) = match (loaded, record) {
+                (Ok(upload), Ok(info)) => (upload, info),
+                (Err(Error::NotFound(_)), _) | (_, Err(Error::NotFound(_))) => return Ok(()),
+                (Err(error), _) | (_, Err(error)) => return Err(error),
             };
             writer.revoke();
-            if upload.is_finished() {
-                // Data first: with the record the deletion can be repeated.
-                self.remove_finished(&upload)?;
-                return remove(&self.layout.info(id));
+            if !upload.is_finished() {
+                // Record first: without the data it would say that the upload is finished.
+                remove(&self.layout.info(id))?;
+                let removed = fs::remove_file(self.layout.data(id));
+                drop(lock);
+                return match removed {
+                    // Another process has finished it at this moment.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        self.remove_finished(&upload, &info)
+                    }
+                    removed => Ok(removed?),
+                };
             }
-            // Record first: without the data it would say that the upload is finished.
-            remove(&self.layout.info(id))?;
-            remove(&self.layout.data(id))
+            // Data first: with the record the deletion can be repeated.
+            self.remove_finished(&upload, &info)?;
+            remove(&self.layout.info(id))
         })
     }
 
-    fn remove_finished(&self, upload: &Upload) -> Result<()> {
+    /// Removes what is under the key, unless it is somebody else's by now.
+    fn remove_finished(&self, upload: &Upload, info: &Info) -> Result<()> {
         let path = self.layout.finished(upload);
-        if self.collision == Collision::Replace {
-            // The file may be a later upload's by now.
-            let known = Info::read(&self.layout, &upload.id)?.inode;
-            match path.symlink_metadata() {
-                Ok(metadata) if inode(&metadata) != known => return Ok(()),
-                _ => {}
-            }
+        match path.symlink_metadata() {
+            Ok(metadata) if !info.owns(upload, &metadata) => Ok(()),
+            _ => remove(&path),
         }
-        remove(&path)
     }
 
     /// The uploads that have a record.
@@ -507,8 +557,16 @@ impl Shared {
             if metadata.modified()? >= before {
                 continue;
             }
-            let has_owner = !matches!(Info::read(&self.layout, &id), Err(Error::NotFound(_)));
-            if role == "tmp" || !has_owner {
+            let has_record = !matches!(Info::read(&self.layout, &id), Err(Error::NotFound(_)));
+            // A record that cannot be read beside bytes that can: that is for people to decide.
+            let is_torn = role == "info"
+                && self
+                    .layout
+                    .data(&id)
+                    .metadata()
+                    .is_ok_and(|data| data.len() > 0);
+            let has_torn = role == "data" && self.layout.info(&id).exists() && metadata.len() > 0;
+            if role == "tmp" || !(has_record || is_torn || has_torn) {
                 remove(&entry.path())?;
                 bytes += metadata.len();
             }
@@ -524,23 +582,13 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-#[cfg(unix)]
-fn inode(metadata: &fs::Metadata) -> Option<u64> {
-    Some(std::os::unix::fs::MetadataExt::ino(metadata))
-}
-
-#[cfg(not(unix))]
-fn inode(_: &fs::Metadata) -> Option<u64> {
-    None
-}
-
-/// Whether both are of one file, of which one is still open.
-#[cfg(unix)]
-fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    inode(a) == inode(b)
-}
-
-#[cfg(not(unix))]
-fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    a.len() == b.len() && a.modified().ok() == b.modified().ok()
+/// Something is where a file, or a directory above it, was to be.
+fn is_in_the_way(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AlreadyExists
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::DirectoryNotEmpty
+    )
 }

@@ -8,7 +8,10 @@ use std::{
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 
-use super::{Shared, info::not_found};
+use super::{
+    Shared,
+    info::{Info, not_found},
+};
 use crate::{
     protocol::Upload,
     storage::{ByteStream, Error, Result},
@@ -23,13 +26,16 @@ pub(super) async fn read(
     range: Range<u64>,
 ) -> Result<ByteStream> {
     let open = {
-        let (path, id) = (shared.layout.finished(upload), upload.id.clone());
-        let (start, length) = (range.start, upload.offset);
+        let (shared, upload, start) = (Arc::clone(&shared), upload.clone(), range.start);
         move || {
-            let mut file = File::open(path).map_err(|error| not_found(error, &id))?;
-            // The application has put something else there.
-            if file.metadata()?.len() != length {
-                return Err(Error::NotFound(id));
+            let id = &upload.id;
+            let mut file = File::open(shared.layout.finished(&upload))
+                .map_err(|error| not_found(error, id))?;
+            let metadata = file.metadata()?;
+            let info = Info::read(&shared.layout, id)?;
+            // The application, or a later upload, may have put something else there.
+            if metadata.len() != upload.offset || !info.owns(&upload, &metadata) {
+                return Err(Error::NotFound(id.clone()));
             }
             file.seek(SeekFrom::Start(start))?;
             Ok(file)

@@ -38,7 +38,14 @@ fn link_and_unlink(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && is_same_file(from, to) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound
+            ) =>
+        {
+            return Err(error);
+        }
         // File systems without hard links: as good as it gets there.
         Err(_) if to.symlink_metadata().is_ok() => {
             return Err(io::ErrorKind::AlreadyExists.into());

@@ -132,16 +132,35 @@ async fn a_lock_goes_with_its_writer() {
 }
 
 #[tokio::test]
-async fn a_writer_notices_that_another_process_deleted_the_upload() {
+async fn nobody_deletes_what_another_process_writes_to() {
     let (directory, storage) = storage();
     let other = FileStorage::open(directory.path()).unwrap();
+    let upload = created(&storage, "a", 9).await;
+    let appender = storage
+        .append(&upload, AppendMode::Streaming)
+        .await
+        .unwrap();
+    let deleted = other.delete(&upload.id).await;
+    assert!(matches!(deleted, Err(Error::Locked(_))), "{deleted:?}");
+    drop(appender);
+    other.delete(&upload.id).await.unwrap();
+    assert!(matches!(
+        storage.load(&upload.id).await,
+        Err(Error::NotFound(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_writer_notices_that_its_file_is_gone() {
+    let (_directory, storage) = storage();
     let upload = created(&storage, "a", 9).await;
     let mut appender = storage
         .append(&upload, AppendMode::Streaming)
         .await
         .unwrap();
     appender.write(Bytes::from_static(b"abc")).await.unwrap();
-    other.delete(&upload.id).await.unwrap();
+    fs::remove_file(storage.shared.layout.info(&upload.id)).unwrap();
+    fs::remove_file(storage.shared.layout.data(&upload.id)).unwrap();
     let committed = appender.commit().await;
     assert!(
         matches!(committed, Err(Error::NotFound(_))),
@@ -192,28 +211,70 @@ async fn reclaim_removes_what_no_upload_refers_to() {
     assert_eq!(storage.load(&upload.id).await.unwrap().offset, 0);
 }
 
+/// An upload with a key that has nothing of its id.
+async fn finished(storage: &FileStorage, id: &str, key: &str, data: &[u8]) -> Upload {
+    let length = Length::Known(data.len() as u64);
+    let mut upload = Upload::new(id.parse().unwrap(), length, SystemTime::now());
+    upload.key = key.parse().unwrap();
+    upload.version = storage.create(&upload).await.unwrap();
+    let upload = write(storage, &upload, data).await;
+    storage.finish(&upload).await.unwrap();
+    storage.load(&upload.id).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_file_of_somebody_else_is_never_replaced_unless_told_so() {
     let (directory, storage) = storage();
-    let foreign = directory.path().join("a");
+    let foreign = directory.path().join("x.txt");
     fs::write(&foreign, "foreign").unwrap();
     let mut upload = Upload::new("a".parse().unwrap(), Length::Known(3), SystemTime::now());
-    assert!(matches!(
-        storage.create(&upload).await,
-        Err(Error::AlreadyExists(_))
-    ));
-
+    for taken in ["x.txt", "x.txt/below"] {
+        upload.key = taken.parse().unwrap();
+        let refused = storage.create(&upload).await;
+        assert!(
+            matches!(refused, Err(Error::AlreadyExists(_))),
+            "{taken}: {refused:?}"
+        );
+    }
     let replacing = storage.collision(Collision::Replace);
-    upload.version = replacing.create(&upload).await.unwrap();
-    let upload = write(&replacing, &upload, b"abc").await;
-    replacing.finish(&upload).await.unwrap();
+    finished(&replacing, "a", "x.txt", b"abc").await;
     assert_eq!(fs::read(&foreign).unwrap(), b"abc");
+    fs::create_dir(directory.path().join("directory")).unwrap();
+    upload.key = "directory".parse().unwrap();
+    upload.id = "b".parse().unwrap();
+    let refused = replacing.create(&upload).await;
+    assert!(
+        matches!(refused, Err(Error::AlreadyExists(_))),
+        "{refused:?}"
+    );
+}
 
-    // Replaced in turn: the file is not the upload's any more, and outlives it.
-    fs::write(directory.path().join("new"), "newer").unwrap();
-    fs::rename(directory.path().join("new"), &foreign).unwrap();
-    replacing.delete(&upload.id).await.unwrap();
-    assert_eq!(fs::read(&foreign).unwrap(), b"newer");
+/// The application has moved the first file on, and a second upload took its name; or replaced it.
+#[tokio::test]
+async fn an_upload_neither_reads_nor_deletes_a_later_one_of_its_name() {
+    let (directory, storage) = storage();
+    let first = finished(&storage, "a", "x.txt", b"abc").await;
+    fs::rename(
+        directory.path().join("x.txt"),
+        directory.path().join("moved"),
+    )
+    .unwrap();
+    let second = finished(&storage, "b", "x.txt", b"xyz").await;
+    let replacing = storage.clone().collision(Collision::Replace);
+    let third = finished(&replacing, "c", "x.txt", b"123").await;
+    for earlier in [first, second] {
+        let read = storage.read(&earlier, 0..3).await;
+        assert!(matches!(read.err(), Some(Error::NotFound(_))));
+        storage.delete(&earlier.id).await.unwrap();
+    }
+    let pieces: Vec<Bytes> = storage
+        .read(&third, 0..3)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(pieces.concat(), b"123");
 }
 
 #[tokio::test]
