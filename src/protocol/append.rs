@@ -9,6 +9,7 @@ use super::{
 
 /// Sends bytes to an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Append {
     /// The upload.
     pub id: UploadId,
@@ -57,6 +58,7 @@ impl Append {
 
 /// What may be done with a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Plan {
     /// How much of it may be stored.
     pub room: Room,
@@ -66,6 +68,7 @@ pub struct Plan {
 
 /// The body of a request that carries bytes of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Content {
     /// Its size in bytes, where the head tells it.
     pub length: Option<u64>,
@@ -115,6 +118,7 @@ pub struct Room {
 
 /// What has to hold before a body is stored for good.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verify {
     /// Nothing: each byte counts as soon as it is there, and stays if the rest never comes.
     Nothing,

@@ -2,6 +2,7 @@ use super::{Content, Error, Extension, Kind, Length, Metadata, Offer, Oversized}
 
 /// Makes a new upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Create {
     /// Its size. Of a final upload it is [`Length::Deferred`]: its parts tell.
     pub length: Length,

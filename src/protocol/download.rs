@@ -33,6 +33,7 @@ pub enum Want {
 
 /// What of an upload is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Selection {
     /// All of it: 200.
     Whole,
@@ -236,7 +237,8 @@ fn modified(upload: &Upload) -> SystemTime {
         .touched
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
+    // An HTTP date has four digits for the year.
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs().min(253_402_300_799))
 }
 
 fn parse_date(value: &HeaderValue) -> Option<SystemTime> {

@@ -2,6 +2,7 @@ use std::fmt;
 
 /// An extension of tus 1.0.0, by the name that stands in `Tus-Extension`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Extension {
     /// `creation`: POST makes an upload.
     Creation,

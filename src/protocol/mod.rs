@@ -39,10 +39,11 @@ pub use self::{
     mount::Mount,
     upload::{Kind, Length, Stage, Upload, Version},
 };
-pub(crate) use self::{checksum::Hasher, header::lists, tus1::effective_method};
+pub(crate) use self::{checksum::Hasher, header::lists};
 
 /// What a server offers its clients.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Offer {
     /// The extensions of tus that are switched on.
     pub extensions: Extensions,
@@ -114,6 +115,7 @@ pub struct Head<'r> {
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Operation {
     /// What does this server offer? (OPTIONS)
     Discover,
@@ -131,6 +133,7 @@ pub enum Operation {
 
 /// What was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// [`Operation::Discover`]
     Discovered,
@@ -155,6 +158,7 @@ pub enum Outcome {
 
 /// Why nothing, or not all, was done; and where the upload stands now, if that helps the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Refusal {
     /// The reason.
     pub error: Error,
@@ -197,6 +201,12 @@ impl Dialect {
         Self::Tus1
     }
 
+    /// Whether a request is to create something: its path is then that of the collection. Asked before
+    /// it is known where the uploads are mounted.
+    pub(crate) fn creates(method: &Method, headers: &HeaderMap) -> bool {
+        tus1::effective_method(method, headers) == Ok(Method::POST)
+    }
+
     /// What the request asks for.
     ///
     /// # Errors
@@ -207,10 +217,9 @@ impl Dialect {
         }
     }
 
-    /// The head of the answer. The body of a refusal is its `Display`, that of a download the bytes
-    /// that were selected, and there is no other.
+    /// The answer; its body is a line about a refusal. The bytes of a download are not in it.
     #[must_use]
-    pub fn render(self, answer: &Result<Outcome, Refusal>, offer: &Offer) -> Response<()> {
+    pub fn render(self, answer: &Result<Outcome, Refusal>, offer: &Offer) -> Response<String> {
         match self {
             Self::Tus1 => tus1::render(answer, offer),
         }

@@ -24,7 +24,11 @@ impl Mount {
     #[must_use]
     pub fn new(path: &str) -> Self {
         Self {
-            path: path.trim_end_matches('/').to_owned(),
+            path: match path.trim_matches('/') {
+                "" => String::new(),
+                // One slash: two would name another host.
+                path => format!("/{path}"),
+            },
             origin: None,
             authority: None,
         }

@@ -108,6 +108,7 @@ impl Length {
 
 /// What an upload is to other uploads.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kind {
     /// Nothing: it stands alone.
     Regular,
@@ -119,6 +120,7 @@ pub enum Kind {
 
 /// How far an upload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stage {
     /// Bytes are missing.
     Receiving,

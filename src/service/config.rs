@@ -37,6 +37,7 @@ impl Default for Config {
 
 /// What to make of the fields in which proxies tell the client's view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Forwarded {
     /// Nothing: any client could have written them.
     Ignore,
@@ -46,6 +47,7 @@ pub enum Forwarded {
 
 /// What happens to partial uploads when they have been joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConcatParts {
     /// They stay until they expire or are terminated, and may be used again.
     Keep,

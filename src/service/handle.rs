@@ -1,7 +1,7 @@
 use http::{Method, Response, request};
 
 use super::{TusBody, TusService, body::RequestBody, linger::linger, route::Route};
-use crate::protocol::{Dialect, Error, Head, Operation, Outcome, Refusal};
+use crate::protocol::{Dialect, Head, Operation, Outcome, Refusal};
 
 /// What was done, or why not.
 pub(super) type Answer = Result<Outcome, Refusal>;
@@ -23,13 +23,14 @@ impl TusService {
             Ok(operation) => self.perform(operation, body, &route).await,
             Err(error) => (refuse(body, error), TusBody::default()),
         };
-        let (mut response, ()) = dialect.render(&answer, &self.config.offer).into_parts();
+        let (mut response, text) = dialect.render(&answer, &self.config.offer).into_parts();
         mark.apply(&mut response.headers);
-        let bytes = match &answer {
-            Err(refusal) if head.method != Method::HEAD => text(&mut response, &refusal.error),
-            _ => bytes,
+        let body = match head.method {
+            Method::HEAD => TusBody::default(),
+            _ if text.is_empty() => bytes,
+            _ => TusBody::text(text),
         };
-        Response::from_parts(response, bytes)
+        Response::from_parts(response, body)
     }
 
     async fn perform(
@@ -60,10 +61,4 @@ impl TusService {
 pub(super) fn refuse<T>(body: RequestBody, refusal: impl Into<Refusal>) -> Result<T, Refusal> {
     linger(body);
     Err(refusal.into())
-}
-
-fn text(response: &mut http::response::Parts, error: &Error) -> TusBody {
-    let kind = http::HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers.insert(http::header::CONTENT_TYPE, kind);
-    TusBody::text(format!("{error}\n"))
 }

@@ -1,12 +1,12 @@
 use http::{
-    HeaderMap, Method,
+    HeaderMap,
     header::{FORWARDED, HOST},
     request,
     uri::Authority,
 };
 
 use super::config::{Config, Forwarded};
-use crate::protocol::{Mount, effective_method};
+use crate::protocol::{Dialect, Mount};
 
 /// Where a request goes: the mount as its client sees it, and the path below it.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ fn split<'r>(head: &'r request::Parts, base_path: Option<&'r str>) -> (&'r str, 
         // `/files` arrives as `/`.
         return (original.strip_suffix(path).unwrap_or(original), path);
     }
-    let creates = effective_method(&head.method, &head.headers) == Ok(Method::POST);
+    let creates = Dialect::creates(&head.method, &head.headers);
     match path.trim_end_matches('/').rsplit_once('/') {
         Some((base, _)) if !creates => (base, &path[base.len()..]),
         _ => (path, ""),

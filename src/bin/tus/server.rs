@@ -150,6 +150,8 @@ fn http() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .adaptive_window(true)
         .max_frame_size(1 << 20)
+        // Metadata and lists of parts may be longer than the 16 KiB it takes otherwise.
+        .max_header_list_size(256 << 10)
         .keep_alive_interval(KEEP_ALIVE);
     http
 }

@@ -60,7 +60,7 @@ pub(super) fn parse(head: &Head<'_>, offer: &Offer) -> Result<Operation, Error> 
     }
 }
 
-pub(super) fn render(answer: &Result<Outcome, Refusal>, offer: &Offer) -> Response<()> {
+pub(super) fn render(answer: &Result<Outcome, Refusal>, offer: &Offer) -> Response<String> {
     let mut response = match answer {
         Ok(Outcome::Discovered) => discover::render(offer),
         Ok(Outcome::Created {
@@ -75,7 +75,10 @@ pub(super) fn render(answer: &Result<Outcome, Refusal>, offer: &Offer) -> Respon
         Err(refusal) => render_refusal(refusal),
     };
     response.headers_mut().insert(TUS_RESUMABLE, VERSION);
-    response
+    response.map(|()| match answer {
+        Ok(_) => String::new(),
+        Err(refusal) => format!("{}\n", refusal.error),
+    })
 }
 
 fn render_refusal(refusal: &Refusal) -> Response<()> {
@@ -106,6 +109,8 @@ fn render_refusal(refusal: &Refusal) -> Response<()> {
         headers.insert(UPLOAD_OFFSET, upload.offset.into());
         insert_expires(headers, upload);
     }
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(http::header::CONTENT_TYPE, text);
     headers.insert(
         http::header::CACHE_CONTROL,
         HeaderValue::from_static("no-store"),
@@ -114,7 +119,7 @@ fn render_refusal(refusal: &Refusal) -> Response<()> {
 }
 
 /// The method that is meant: `X-HTTP-Method-Override` counts on any method.
-pub(crate) fn effective_method(method: &Method, headers: &HeaderMap) -> Result<Method, Error> {
+pub(super) fn effective_method(method: &Method, headers: &HeaderMap) -> Result<Method, Error> {
     match header::single(headers, &X_HTTP_METHOD_OVERRIDE)? {
         None => Ok(method.clone()),
         Some(value) => Method::from_bytes(value.as_bytes())

@@ -329,7 +329,11 @@ fn fields(answer: Result<Outcome, Refusal>) -> (u16, Vec<(String, String)>) {
     let mut fields: Vec<_> = response
         .headers()
         .iter()
-        .filter(|(name, _)| *name != TUS_RESUMABLE && *name != http::header::CACHE_CONTROL)
+        .filter(|(name, _)| {
+            *name != TUS_RESUMABLE
+                && *name != http::header::CACHE_CONTROL
+                && *name != http::header::CONTENT_TYPE
+        })
         .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
         .collect();
     assert_eq!(response.headers()[TUS_RESUMABLE], "1.0.0");

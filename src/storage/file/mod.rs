@@ -57,6 +57,7 @@ pub struct FileStorage {
 ///
 /// Whatever is set, acknowledged bytes survive a crash of the process. This is about power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Durability {
     /// When the kernel likes.
     None,
@@ -68,6 +69,7 @@ pub enum Durability {
 
 /// What happens to an upload whose key is another file's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Collision {
     /// Its creation is refused; and if the file comes into being later, its finish.
     Refuse,
