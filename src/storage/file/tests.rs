@@ -1,10 +1,10 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use tempfile::{TempDir, tempdir};
 
-use super::*;
-use crate::protocol::Length;
+use super::{info::Info, *};
+use crate::protocol::{Length, Stage};
 
 fn storage() -> (TempDir, FileStorage) {
     let directory = tempdir().unwrap();

@@ -1,0 +1,179 @@
+//! What is stored of an upload, and opening it for more.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Seek, SeekFrom},
+};
+
+use super::{
+    Collision, Durability, Shared,
+    info::{Info, Reach, identity, is_same, not_found, sync_directory},
+};
+use crate::{
+    protocol::{Kind, Stage, Upload, UploadId, Version},
+    storage::{Error, Result},
+};
+
+impl Shared {
+    /// Data first, record last: without a record there is no upload.
+    pub(super) fn create(&self, upload: &Upload, reach: Reach) -> Result<Version> {
+        if upload.kind != Kind::Partial && self.is_taken(upload) {
+            return Err(Error::AlreadyExists(upload.key.to_string()));
+        }
+        let data = self.create_data(&upload.id)?;
+        let mut info = Info::new(upload, 1);
+        info.identity = identity(&data.metadata()?);
+        let file = info.create(&self.layout, &upload.id)?;
+        if reach == Reach::Device {
+            file.sync_all()?;
+            data.sync_all()?;
+            sync_directory(self.layout.own())?;
+        }
+        Ok(info.version())
+    }
+
+    /// Whether there is something under the key that may not be replaced, or a file where a directory of
+    /// it would have to be.
+    fn is_taken(&self, upload: &Upload) -> bool {
+        match self.layout.keyed(&upload.key).symlink_metadata() {
+            Ok(metadata) => self.collision == Collision::Refuse || metadata.is_dir(),
+            Err(error) => error.kind() == io::ErrorKind::NotADirectory,
+        }
+    }
+
+    /// A new, empty file; or the one that a creation cut by a crash left behind.
+    fn create_data(&self, id: &UploadId) -> Result<File> {
+        let path = self.layout.data(id);
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let file = OpenOptions::new().write(true).open(&path)?;
+                match file.metadata()?.len() {
+                    0 => Ok(file),
+                    _ => Err(Error::AlreadyExists(id.to_string())),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A snapshot. Where every offset that is told has to be on the device, `reach` puts it there.
+    pub(super) fn load(&self, id: &UploadId, reach: Reach) -> Result<Upload> {
+        loop {
+            let (info, file) = Info::open(&self.layout, id)?;
+            let mut upload = info.upload(id)?;
+            let path = self.layout.data(id);
+            let data = match fs::metadata(&path) {
+                Ok(data) => Some(data),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error.into()),
+            };
+            // A record that was replaced meanwhile may have had a fence that this one has not.
+            let now = fs::metadata(self.layout.info(id)).map_err(|error| not_found(error, id))?;
+            let then = file.metadata()?;
+            if !is_same(&then, &now) {
+                continue;
+            }
+            match data {
+                Some(data) => {
+                    if reach == Reach::Device && data.len() > 0 {
+                        match File::open(&path) {
+                            Ok(file) => file.sync_data()?,
+                            // Finished or deleted since.
+                            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                            Err(error) => return Err(error.into()),
+                        }
+                    }
+                    upload.offset = data.len().min(info.fence.unwrap_or(u64::MAX));
+                    upload.touched = data.modified()?;
+                    if upload.is_complete() {
+                        upload.stage = Stage::Finishing;
+                    }
+                }
+                // Renaming the data file is what finishes an upload.
+                None => {
+                    upload.stage = Stage::Finished;
+                    upload.offset = upload.length.known().unwrap_or_default();
+                    upload.touched = match fs::metadata(self.layout.finished(&upload)) {
+                        Ok(finished) => finished.modified()?,
+                        // The application has moved it on.
+                        Err(_) => then.modified()?,
+                    };
+                }
+            }
+            return Ok(upload);
+        }
+    }
+
+    pub(super) fn update(&self, upload: &Upload, reach: Reach) -> Result<Version> {
+        self.leases.exclusively(&upload.id, |writer| {
+            let _lock = match writer.file {
+                Some(_) => None,
+                None => Some(self.lock_data(&upload.id)?),
+            };
+            let old = self.current(upload)?;
+            let mut info = Info::new(upload, old.revision + 1);
+            info.fence = old.fence;
+            info.identity = old.identity;
+            info.replace(&self.layout, &upload.id, reach)?;
+            Ok(info.version())
+        })
+    }
+
+    /// Makes `writer` the data file, locked and ready for the next byte; whatever is behind a fence is cut
+    /// off. Nothing changes if the snapshot is not current.
+    pub(super) fn open(&self, upload: &Upload, writer: &mut Option<File>) -> Result<()> {
+        let id = &upload.id;
+        let mut opened = match writer {
+            Some(_) => None,
+            None => Some(self.lock_data(id)?),
+        };
+        let mut info = self.current(upload)?;
+        let file = opened.as_mut().or(writer.as_mut());
+        let file = file.expect("it is opened if there is no writer");
+        let length = file.metadata()?.len();
+        let counted = length.min(info.fence.unwrap_or(u64::MAX));
+        if counted != upload.offset {
+            return Err(Error::Conflict(id.clone()));
+        }
+        if counted < length {
+            file.set_len(counted)?;
+        }
+        if info.fence.take().is_some() {
+            info.replace(&self.layout, id, self.reach_of(Durability::Always))?;
+        }
+        file.seek(SeekFrom::Start(counted))?;
+        if opened.is_some() {
+            *writer = opened;
+        }
+        Ok(())
+    }
+
+    /// The data file of an unfinished upload, with the lock that every process respects.
+    pub(super) fn lock_data(&self, id: &UploadId) -> Result<File> {
+        let path = self.layout.data(id);
+        let file = match OpenOptions::new().write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // Finished, if there is a record.
+                Info::read(&self.layout, id)?;
+                return Err(Error::Conflict(id.clone()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked(id.clone())),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
+    /// The record, if the snapshot is of it.
+    pub(super) fn current(&self, upload: &Upload) -> Result<Info> {
+        let info = Info::read(&self.layout, &upload.id)?;
+        match info.version() == upload.version {
+            true => Ok(info),
+            false => Err(Error::Conflict(upload.id.clone())),
+        }
+    }
+}
