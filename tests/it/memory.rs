@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use futures::{StreamExt, stream};
 use tempfile::TempDir;
 
@@ -56,6 +57,45 @@ async fn two_thousand_slow_uploads_fit_into_160_mib() {
         connection.write(&data[2_000..]).await;
         connection.response("PATCH").await.expect(204);
     }
+}
+
+/// What waits for its checksum does so on disk.
+#[tokio::test]
+async fn stalled_bodies_with_a_checksum_need_no_more_than_those_without() {
+    let sum = format!("sha1 {}", BASE64_STANDARD.encode([0; 20]));
+    let without = peak_of_stalled(None).await;
+    let with = peak_of_stalled(Some(&sum)).await;
+    println!("without {without} KiB, with {with} KiB");
+    // 60 MiB of bodies would show.
+    assert!(with < without + 24 * 1024, "{without} KiB, and {with} KiB");
+}
+
+/// The peak of a server with 300 bodies of which 200 KiB have come, in KiB.
+async fn peak_of_stalled(checksum: Option<&str>) -> u64 {
+    const SENT: usize = 200 << 10;
+    let root = TempDir::new().unwrap();
+    let server = Process::start(root.path());
+    let client = server.client();
+    let data = content(SENT + 1, 4);
+    let mut stalled = Vec::new();
+    for _ in 0..300 {
+        let url = client.create(data.len() as u64).await;
+        let mut patch = Request::patch(&url, 0).body(&data);
+        if let Some(checksum) = checksum {
+            patch = patch.header("Upload-Checksum", checksum);
+        }
+        let mut connection = client.connect().await;
+        connection.write(patch.head_bytes()).await;
+        connection.write(&data[..SENT]).await;
+        let id = url.rsplit('/').next().unwrap();
+        let file = root.path().join(".tus").join(format!("{id}.data"));
+        wait::until_true("most of it on disk", async || {
+            fs::metadata(&file).unwrap().len() > SENT as u64 * 9 / 10
+        })
+        .await;
+        stalled.push(connection);
+    }
+    server.peak()
 }
 
 #[tokio::test]

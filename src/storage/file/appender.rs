@@ -187,7 +187,8 @@ enum Place {
 #[async_trait]
 impl Appender for FileAppender {
     async fn write(&mut self, data: Bytes) -> Result<()> {
-        if self.buffer.is_empty() && data.len() >= DIRECT && self.mode == AppendMode::Streaming {
+        let may_go_out = self.mode == AppendMode::Streaming || self.fence == Fence::Up;
+        if self.buffer.is_empty() && data.len() >= DIRECT && may_go_out {
             return self.write_out(data).await;
         }
         if self.buffer.len() + data.len() > BUFFER {

@@ -1,7 +1,10 @@
 //! Where file operations run.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,31 +14,29 @@ use crate::storage::{Error, Result};
 ///
 /// A write into the page cache takes microseconds, a hop to another thread and back takes more than
 /// that; but a disk that stalls (dirty-page throttling, a network file system) must not stall the
-/// runtime. So each operation is timed. One that took longer than [`SLOW`] sends all that follow to
-/// the pool for a while, which doubles each time the disk is found slow again.
-#[derive(Debug)]
-pub(super) struct Disk {
-    started: Instant,
-    /// Milliseconds since `started` until which operations go to the pool.
-    pool_until: AtomicU64,
-    /// How long the next penalty will be, in milliseconds.
-    penalty: AtomicU64,
+/// runtime. So each operation is timed, wherever it runs, and a moving average decides. A single
+/// operation of 32 ms, or a few of some milliseconds, send all that follow to the pool, until the disk
+/// has been quick for a while. The thread that was preempted once does not.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Disk(Arc<Pace>);
+
+#[derive(Debug, Default)]
+struct Pace {
+    /// Nanoseconds. Updates may get lost between threads, which makes it no worse an average.
+    average: AtomicU64,
+    is_slow: AtomicBool,
 }
 
-/// The longest an operation may hold up a thread of the runtime before the disk counts as slow.
-const SLOW: Duration = Duration::from_millis(5);
-const MIN_PENALTY: u64 = 100;
-const MAX_PENALTY: u64 = 30_000;
+/// From this average on the disk is slow.
+const SLOW: Duration = Duration::from_millis(2);
+
+/// Below this one it is quick again.
+const QUICK: Duration = Duration::from_micros(500);
+
+/// How many operations the average is about.
+const WINDOW: u64 = 16;
 
 impl Disk {
-    pub(super) fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            pool_until: AtomicU64::new(0),
-            penalty: AtomicU64::new(MIN_PENALTY),
-        }
-    }
-
     /// Runs an operation that is expected to take microseconds.
     ///
     /// Once begun it goes on to its end, also when the future is dropped.
@@ -44,13 +45,11 @@ impl Disk {
         T: Send + 'static,
         F: FnOnce() -> Result<T> + Send + 'static,
     {
-        if self.now() < self.pool_until.load(Relaxed) {
-            return Self::run_in_pool(operation).await;
+        if !self.0.is_slow.load(Relaxed) {
+            return self.0.time(operation);
         }
-        let begun = Instant::now();
-        let result = operation();
-        self.observe(begun.elapsed());
-        result
+        let pace = Arc::clone(&self.0);
+        Self::run_in_pool(move || pace.time(operation)).await
     }
 
     /// Runs an operation that may take long: it waits for the device, or moves many bytes.
@@ -64,53 +63,81 @@ impl Disk {
             Err(error) => Err(Error::Backend(Box::new(error))),
         }
     }
+}
 
-    fn observe(&self, took: Duration) {
-        let penalty = self.penalty.load(Relaxed);
-        if took > SLOW {
-            self.pool_until.store(self.now() + penalty, Relaxed);
-            self.penalty.store((penalty * 2).min(MAX_PENALTY), Relaxed);
-        } else if penalty > MIN_PENALTY && self.now() > self.pool_until.load(Relaxed) + penalty {
-            // As long again without a stall: forgiven.
-            self.penalty.store(MIN_PENALTY, Relaxed);
-        }
+impl Pace {
+    fn time<T>(&self, operation: impl FnOnce() -> T) -> T {
+        let begun = Instant::now();
+        let result = operation();
+        self.observe(begun.elapsed());
+        result
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn observe(&self, took: Duration) {
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / WINDOW;
+        let before = self.average.load(Relaxed);
+        let average = (before - before / WINDOW).saturating_add(took);
+        self.average.store(average, Relaxed);
+        let average = Duration::from_nanos(average);
+        if average > SLOW {
+            self.is_slow.store(true, Relaxed);
+        } else if average < QUICK {
+            self.is_slow.store(false, Relaxed);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::thread::{self, ThreadId};
 
     use super::*;
 
-    async fn thread_of(disk: &Disk) -> thread::ThreadId {
+    const INSTANT: Duration = Duration::from_micros(5);
+
+    async fn thread_of(disk: &Disk) -> ThreadId {
         disk.run(|| Ok(thread::current().id())).await.unwrap()
     }
 
     #[tokio::test]
     async fn a_slow_disk_is_moved_to_the_pool_and_back() {
-        let disk = Disk::new();
-        let here = thread::current().id();
+        let (disk, here) = (Disk::default(), thread::current().id());
         assert_eq!(thread_of(&disk).await, here);
 
-        disk.observe(SLOW + Duration::from_millis(1));
+        disk.0.observe(Duration::from_millis(40));
         assert_ne!(thread_of(&disk).await, here);
-        assert_eq!(disk.penalty.load(Relaxed), 2 * MIN_PENALTY);
 
-        disk.pool_until.store(0, Relaxed);
+        // It stays there as long as it is slow, and comes back when it is quick.
+        for _ in 0..1_000 {
+            disk.0.observe(Duration::from_millis(1));
+        }
+        assert_ne!(thread_of(&disk).await, here);
+        for _ in 0..100 {
+            disk.0.observe(INSTANT);
+        }
         assert_eq!(thread_of(&disk).await, here);
     }
 
     #[tokio::test]
-    async fn penalties_grow_up_to_a_bound() {
-        let disk = Disk::new();
-        for _ in 0..20 {
-            disk.observe(SLOW * 2);
+    async fn a_disk_that_hangs_holds_up_one_operation_and_not_the_next() {
+        let (disk, here) = (Disk::default(), thread::current().id());
+        let hangs = || {
+            thread::sleep(Duration::from_millis(50));
+            Ok(thread::current().id())
+        };
+        assert_eq!(disk.run(hangs).await.unwrap(), here);
+        for _ in 0..5 {
+            assert_ne!(disk.run(hangs).await.unwrap(), here);
         }
-        assert_eq!(disk.penalty.load(Relaxed), MAX_PENALTY);
+    }
+
+    #[test]
+    fn a_preempted_thread_is_no_slow_disk() {
+        let pace = Pace::default();
+        for _ in 0..100 {
+            pace.observe(Duration::from_millis(8));
+            (0..20).for_each(|_| pace.observe(INSTANT));
+            assert!(!pace.is_slow.load(Relaxed));
+        }
     }
 }

@@ -56,12 +56,7 @@ impl Shared {
         Ok(())
     }
 
-    fn put_in_place(
-        &self,
-        data: &Path,
-        target: &Path,
-        upload: &Upload,
-    ) -> io::Result<()> {
+    fn put_in_place(&self, data: &Path, target: &Path, upload: &Upload) -> io::Result<()> {
         if let Some(parent) = target
             .parent()
             .filter(|_| upload.key.as_str().contains('/'))

@@ -94,7 +94,7 @@ impl FileStorage {
                 durability: Durability::Finish,
                 collision: Collision::Refuse,
                 leases: Arc::default(),
-                disk: Disk::new(),
+                disk: Disk::default(),
             }),
         })
     }
@@ -118,7 +118,7 @@ impl FileStorage {
             durability: old.durability,
             collision: old.collision,
             leases: Arc::clone(&old.leases),
-            disk: Disk::new(),
+            disk: Disk::default(),
         };
         change(&mut shared);
         Self {
