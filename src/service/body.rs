@@ -132,6 +132,8 @@ impl RequestBody {
 
     /// The next piece; `None` at the end. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Result<Piece, BoxError>> {
+        // From here on the client has been told to send.
+        self.expectation = Expectation::None;
         loop {
             let frame = match self.frames.frame().await? {
                 Ok(frame) => frame,

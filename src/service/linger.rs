@@ -4,9 +4,12 @@ use tokio::time::timeout;
 
 use super::body::{Piece, RequestBody};
 
-/// How much of a body that nobody wants is read away.
+/// How much of a body that nobody wants is read away, and for how long.
 const MAX_BYTES: usize = 16 << 20;
 const MAX_TIME: Duration = Duration::from_secs(5);
+
+/// A client that has been silent for that long has the answer.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Reads on in the background after an early answer, within a bound.
 ///
@@ -20,7 +23,7 @@ pub(super) fn linger(body: RequestBody) {
 
 async fn read_away(mut body: RequestBody) {
     let mut left = MAX_BYTES;
-    while let Some(Ok(piece)) = body.next().await {
+    while let Ok(Some(Ok(piece))) = timeout(QUIET, body.next()).await {
         let Piece::Data(data) = piece else { continue };
         match left.checked_sub(data.len()) {
             Some(rest) => left = rest,

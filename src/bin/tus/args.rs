@@ -37,8 +37,13 @@ pub(crate) struct Serve {
     #[arg(value_parser = value::base_path, help_heading = ADDRESS)]
     pub(crate) base_path: String,
 
-    /// What clients see, as in https://example.com/files [default: relative]
-    #[arg(long, env = "TUS_BASE_URL", value_name = "URL")]
+    // No doc comment: rustdoc would want the URL to be a link.
+    #[arg(
+        help = "What clients see, as in https://example.com/files [default: relative]",
+        long,
+        env = "TUS_BASE_URL",
+        value_name = "URL"
+    )]
     #[arg(value_parser = value::base_url, help_heading = ADDRESS)]
     pub(crate) base_url: Option<Uri>,
 
