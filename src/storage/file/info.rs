@@ -216,39 +216,30 @@ fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
 }
 
 /// What no other file has that exists, or existed before under the same number.
-#[cfg(unix)]
 pub(super) fn identity(metadata: &fs::Metadata) -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
+    let born = metadata.created().ok()?;
+    let since = born.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some(format!("{}-{}", number(metadata), since.as_nanos()))
+}
 
-    let since = metadata
-        .created()
-        .ok()?
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()?;
-    Some(format!("{}-{}", metadata.ino(), since.as_nanos()))
+#[cfg(unix)]
+fn number(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
 }
 
 #[cfg(not(unix))]
-pub(super) fn identity(metadata: &fs::Metadata) -> Option<String> {
-    let since = metadata
-        .created()
-        .ok()?
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()?;
-    Some(since.as_nanos().to_string())
+fn number(_: &fs::Metadata) -> u64 {
+    // Only the time of birth is to be had.
+    0
 }
 
 /// Whether both are of one file, of which one is still open.
-#[cfg(unix)]
 pub(super) fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-
-    a.ino() == b.ino()
-}
-
-#[cfg(not(unix))]
-pub(super) fn is_same(a: &fs::Metadata, b: &fs::Metadata) -> bool {
-    a.len() == b.len() && a.modified().ok() == b.modified().ok()
+    if cfg!(unix) {
+        number(a) == number(b)
+    } else {
+        a.len() == b.len() && a.modified().ok() == b.modified().ok()
+    }
 }
 
 /// Makes the names in a directory durable.

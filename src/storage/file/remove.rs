@@ -87,21 +87,24 @@ impl Shared {
             if metadata.modified()? >= before {
                 continue;
             }
-            let has_record = !matches!(Info::read(&self.layout, &id), Err(Error::NotFound(_)));
-            // A record that cannot be read beside bytes that can: that is for people to decide.
-            let is_torn = role == "info"
-                && self
-                    .layout
-                    .data(&id)
-                    .metadata()
-                    .is_ok_and(|data| data.len() > 0);
-            let has_torn = role == "data" && self.layout.info(&id).exists() && metadata.len() > 0;
-            if role == "tmp" || !(has_record || is_torn || has_torn) {
+            if role == "tmp" || !self.is_needed(&id) {
                 remove(&entry.path())?;
                 bytes += metadata.len();
             }
         }
         Ok(bytes)
+    }
+
+    /// Whether there is an upload; or a record that cannot be read beside bytes that can, which is for
+    /// people to decide.
+    fn is_needed(&self, id: &UploadId) -> bool {
+        match Info::read(&self.layout, id) {
+            Err(Error::NotFound(_)) => {
+                let stored = fs::metadata(self.layout.data(id)).map_or(0, |data| data.len());
+                stored > 0 && self.layout.info(id).exists()
+            }
+            _ => true,
+        }
     }
 }
 
