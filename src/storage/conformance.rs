@@ -41,7 +41,6 @@ pub async fn all(storage: &dyn Storage) {
     all_bytes_stored_is_finishing(storage).await;
     finish_is_idempotent(storage).await;
     finish_needs_all_bytes(storage).await;
-    finish_needs_the_current_version(storage).await;
     a_failed_append_ends_nobody(storage).await;
     finish_never_replaces_another_upload(storage).await;
     a_finished_upload_takes_no_bytes(storage).await;
@@ -383,24 +382,6 @@ pub async fn finish_needs_all_bytes(storage: &dyn Storage) {
     assert_eq!(load(storage, &upload.id).await.stage, Stage::Receiving);
     let unknown = storage.finish(&draft(Length::Known(0))).await;
     assert!(matches!(unknown, Err(Error::NotFound(_))), "{unknown:?}");
-}
-
-/// `finish` gives `Conflict` for a snapshot that is not current.
-pub async fn finish_needs_the_current_version(storage: &dyn Storage) {
-    let stale = receiving(storage, b"abc", 3).await;
-    let mut upload = stale.clone();
-    upload.key = key("moved");
-    storage
-        .update(&upload)
-        .await
-        .expect("the snapshot is current");
-    let finished = storage.finish(&stale).await;
-    assert!(matches!(finished, Err(Error::Conflict(_))), "{finished:?}");
-    storage
-        .finish(&load(storage, &upload.id).await)
-        .await
-        .expect("all bytes are there");
-    assert_eq!(content(storage, &upload.id).await, b"abc");
 }
 
 /// An `append` that is refused leaves the appender in force alone.

@@ -161,7 +161,6 @@ impl Storage for MemoryStorage {
         if entry.upload.stage == Stage::Finished {
             return Ok(());
         }
-        entry.check_current(upload)?;
         if !entry.snapshot().is_complete() {
             return Err(Error::Conflict(upload.id.clone()));
         }

@@ -75,13 +75,13 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// [`Error::Locked`], [`Error::NotFound`].
     async fn append(&self, upload: &Upload, mode: AppendMode) -> Result<Box<dyn Appender>>;
 
-    /// Puts an upload of which all bytes are stored under its key, and makes it `Finished`. Does
-    /// nothing if it is.
+    /// Puts an upload of which all bytes are stored under the key that `upload` names, and makes it
+    /// `Finished`. Does nothing if it is. Whoever may update the upload meanwhile is kept out by the
+    /// caller.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`] if there is something else under the key and the storage may not
-    /// replace it, [`Error::Conflict`] if bytes are missing or the snapshot is not current,
-    /// [`Error::NotFound`].
+    /// replace it, [`Error::Conflict`] if bytes are missing, [`Error::NotFound`].
     async fn finish(&self, upload: &Upload) -> Result<()>;
 
     /// Makes the bytes of `target` those of `parts`, in their order, and then finishes it. The parts

@@ -28,8 +28,8 @@ impl Shared {
             }
             Err(error) => return Err(error.into()),
         };
-        let fence = self.current(upload)?.fence;
-        if upload.length.known() != Some(stored) || fence.is_some_and(|fence| fence < stored) {
+        // Nothing can be behind a fence: a snapshot that was complete once is complete for good.
+        if !upload.is_complete() || upload.offset != stored {
             return Err(Error::Conflict(id.clone()));
         }
         if reach == Reach::Device {

@@ -124,11 +124,7 @@ impl Info {
     /// A key that has a random id in it is nobody else's, wherever the directory was copied to. Under
     /// any other there may be a later upload by now.
     pub(super) fn owns(&self, upload: &Upload, metadata: &fs::Metadata) -> bool {
-        let (id, key) = (upload.id.as_str(), upload.key.as_str());
-        upload.kind == Kind::Partial
-            || key == id
-            || (id.len() >= RANDOM && key.contains(id))
-            || self.identity == identity(metadata)
+        has_name_of_its_own(upload) || self.identity == identity(metadata)
     }
 
     pub(super) fn version(&self) -> Version {
@@ -213,6 +209,12 @@ fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
         file.read_to_end(&mut text)?;
     }
     Ok(text)
+}
+
+/// Whether nobody else's file can be where the upload's is.
+pub(super) fn has_name_of_its_own(upload: &Upload) -> bool {
+    let (id, key) = (upload.id.as_str(), upload.key.as_str());
+    upload.kind == Kind::Partial || key == id || (id.len() >= RANDOM && key.contains(id))
 }
 
 /// What no other file has that exists, or existed before under the same number.

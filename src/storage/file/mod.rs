@@ -206,7 +206,9 @@ impl Storage for FileStorage {
 
     async fn concat(&self, target: &Upload, parts: &[Upload]) -> Result<()> {
         concat::concat(&self.shared, target, parts).await?;
-        self.finish(target).await
+        let mut joined = target.clone();
+        joined.offset = joined.length.known().unwrap_or_default();
+        self.finish(&joined).await
     }
 
     async fn read(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream> {

@@ -7,22 +7,25 @@ use std::{
 
 use super::{
     Collision, Durability, Shared,
-    info::{Info, Reach, identity, is_same, not_found, sync_directory},
+    info::{Info, Reach, has_name_of_its_own, identity, is_same, not_found, sync_directory},
 };
 use crate::{
-    protocol::{Kind, Stage, Upload, UploadId, Version},
+    protocol::{Stage, Upload, UploadId, Version},
     storage::{Error, Result},
 };
 
 impl Shared {
     /// Data first, record last: without a record there is no upload.
     pub(super) fn create(&self, upload: &Upload, reach: Reach) -> Result<Version> {
-        if upload.kind != Kind::Partial && self.is_taken(upload) {
+        // Under a name of its own there is nothing, or `finish` finds it.
+        if !has_name_of_its_own(upload) && self.is_taken(upload) {
             return Err(Error::AlreadyExists(upload.key.to_string()));
         }
         let data = self.create_data(&upload.id)?;
         let mut info = Info::new(upload, 1);
-        info.identity = identity(&data.metadata()?);
+        if !has_name_of_its_own(upload) {
+            info.identity = identity(&data.metadata()?);
+        }
         let file = info.create(&self.layout, &upload.id)?;
         if reach == Reach::Device {
             file.sync_all()?;
