@@ -50,7 +50,7 @@ impl Leases {
     }
 
     /// Takes the upload. `open` gives its locked file, which is that of the earlier writer if there is
-    /// one; if it fails, the earlier writer stays in force.
+    /// one; if it fails and leaves that where it is, the earlier writer stays in force.
     pub(super) fn take(
         self: &Arc<Self>,
         id: &UploadId,

@@ -124,21 +124,28 @@ impl Shared {
     }
 
     /// Makes `writer` the data file, locked and ready for the next byte; whatever is behind a fence is cut
-    /// off. Nothing changes if the snapshot is not current.
+    /// off. Nothing changes if the snapshot is not current; if the disk fails in the middle, the upload has
+    /// no writer.
     pub(super) fn open(&self, upload: &Upload, writer: &mut Option<File>) -> Result<()> {
         let id = &upload.id;
-        let mut opened = match writer {
+        let opened = match writer {
             Some(_) => None,
             None => Some(self.lock_data(id)?),
         };
         let mut info = self.current(upload)?;
-        let file = opened.as_mut().or(writer.as_mut());
-        let file = file.expect("it is opened if there is no writer");
-        let length = file.metadata()?.len();
+        let file = opened.as_ref().or(writer.as_ref());
+        let length = file
+            .expect("it is opened if there is no writer")
+            .metadata()?
+            .len();
         let counted = length.min(info.fence.unwrap_or(u64::MAX));
         if counted != upload.offset {
             return Err(Error::Conflict(id.clone()));
         }
+        // From here on the file is nobody's until all is done: an earlier writer whose bytes were cut off
+        // must not go on behind a hole.
+        let file = opened.or_else(|| writer.take());
+        let mut file = file.expect("it is opened if there is no writer");
         if counted < length {
             file.set_len(counted)?;
         }
@@ -146,9 +153,7 @@ impl Shared {
             info.replace(&self.layout, id, self.reach_of(Durability::Always))?;
         }
         file.seek(SeekFrom::Start(counted))?;
-        if opened.is_some() {
-            *writer = opened;
-        }
+        *writer = Some(file);
         Ok(())
     }
 

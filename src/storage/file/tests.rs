@@ -112,6 +112,33 @@ async fn bytes_behind_a_fence_do_not_count_and_are_cut_off() {
 
 const BIG: usize = 1 << 20;
 
+/// The newcomer cuts off what the earlier writer had not verified yet, and then fails: the earlier one
+/// must not go on behind a hole.
+#[tokio::test]
+async fn a_writer_whose_bytes_were_cut_off_writes_no_more() {
+    let (_directory, storage) = storage();
+    let upload = created(&storage, "a", 9 << 20).await;
+    let upload = write(&storage, &upload, b"abc").await;
+    let mut earlier = storage.append(&upload, AppendMode::Atomic).await.unwrap();
+    earlier.write(Bytes::from(vec![b'x'; BIG])).await.unwrap();
+    // The record cannot be replaced.
+    let obstacle = storage.shared.layout.temporary(&upload.id);
+    fs::create_dir(&obstacle).unwrap();
+    let failed = storage.append(&upload, AppendMode::Streaming).await;
+    assert!(matches!(failed, Err(Error::Backend(_))), "{failed:?}");
+    fs::remove_dir(&obstacle).unwrap();
+
+    let written = earlier.write(Bytes::from(vec![b'y'; BIG])).await;
+    assert!(matches!(written, Err(Error::Superseded(_))), "{written:?}");
+    assert!(earlier.commit().await.is_err());
+    let upload = write(&storage, &storage.load(&upload.id).await.unwrap(), b"def").await;
+    assert_eq!(upload.offset, 6);
+    assert_eq!(
+        fs::read(storage.shared.layout.data(&upload.id)).unwrap(),
+        b"abcdef"
+    );
+}
+
 #[tokio::test]
 async fn a_lock_goes_with_its_writer() {
     let (directory, storage) = storage();
