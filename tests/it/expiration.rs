@@ -1,10 +1,14 @@
 //! EXP: unfinished uploads end by themselves.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use tower_tus::{
     TusService,
-    protocol::{Extension, Extensions},
+    protocol::{Extension, Extensions, Length, Upload},
+    storage::{FileStorage, Storage},
 };
 
 use crate::support::{
@@ -160,34 +164,32 @@ async fn exp_07_an_expired_part_cannot_be_concatenated() {
 
 #[tokio::test]
 async fn exp_05_a_sweep_tells_what_it_would_remove_before_it_does() {
-    let server = Server::with(|tus| {
-        tus.expires_after(Duration::from_millis(1))
-            .sweep_every(Duration::from_secs(3600))
-    });
-    let client = server.client();
-    let finished = client.send(
-        Request::create()
-            .header("Upload-Length", "1")
-            .header("Content-Type", OCTETS)
-            .body("x"),
-    );
-    let finished = finished
-        .await
-        .expect(201)
-        .header("Location")
-        .unwrap()
-        .to_owned();
-    let url = client.create(4).await;
-    gone(client, &url).await;
+    // No request is sent before the sweeps, so the service does not sweep by itself meanwhile.
+    let server = Server::with(|tus| tus.expires_after(Duration::from_secs(1)));
+    let storage = FileStorage::open(server.root()).unwrap();
+    let make = async |id: &str, length| {
+        let id = id.parse().unwrap();
+        let mut upload = Upload::new(id, Length::Known(length), SystemTime::now());
+        upload.lifetime = Some(Duration::from_millis(1));
+        storage.create(&upload).await.unwrap();
+        storage.load(&upload.id).await.unwrap()
+    };
+    let finished = make("finished", 0).await;
+    storage.finish(&finished).await.unwrap();
+    let upload = make("unfinished", 4).await;
+    wait::until("the upload to expire", async || {
+        upload.is_expired(SystemTime::now()).then_some(())
+    })
+    .await;
+
     let files = server.files();
-    server.tus().sweep_dry_run().await.unwrap();
-    assert_eq!(server.files(), files);
-    server.tus().sweep().await.unwrap();
-    let id = url.rsplit('/').next().unwrap();
+    let told = server.tus().sweep_dry_run().await.unwrap();
+    assert_eq!((told.uploads, server.files()), (1, files));
+    assert_eq!(server.tus().sweep().await.unwrap(), told);
     let left = server.files();
-    let data = format!("{id}.data");
-    assert!(!left.iter().any(|file| file.ends_with(&data)), "{left:?}");
-    server.assert_stored(&finished, b"x").await;
+    let of_it = |file: &PathBuf| file.to_string_lossy().contains("unfinished");
+    assert!(!left.iter().any(of_it), "{left:?}");
+    server.assert_stored("/files/finished", b"").await;
 }
 
 #[tokio::test]
