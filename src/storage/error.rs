@@ -27,6 +27,12 @@ pub enum Error {
     /// The device is full, or a quota is exhausted.
     #[error("no space is left")]
     NoSpace(#[source] io::Error),
+    /// More bytes than the storage can keep of one upload.
+    #[error("an upload of more than {0} bytes cannot be kept")]
+    TooLong(u64),
+    /// The storage lacks something that it would need.
+    #[error("the storage cannot do this: {0}")]
+    Unsupported(String),
     /// What is stored cannot be read as what it should be.
     #[error("the record of upload {id} is damaged")]
     Damaged {

@@ -134,13 +134,13 @@ impl Storage for MemoryStorage {
     }
 
     async fn append(&self, upload: &Upload, mode: AppendMode) -> Result<Box<dyn Appender>> {
-        let epoch = self.with_entry(&upload.id, |entry| {
+        let (epoch, visible) = self.with_entry(&upload.id, |entry| {
             entry.check_current(upload)?;
             if entry.data.len() as u64 != upload.offset || entry.upload.stage == Stage::Finished {
                 return Err(Error::Conflict(upload.id.clone()));
             }
             entry.epoch += 1;
-            Ok(entry.epoch)
+            Ok((entry.epoch, upload.offset))
         })?;
         let storage = self.clone();
         Ok(Box::new(MemoryAppender {
@@ -148,6 +148,7 @@ impl Storage for MemoryStorage {
             id: upload.id.clone(),
             mode,
             epoch,
+            visible,
             held: Vec::new(),
         }))
     }
@@ -253,6 +254,8 @@ struct MemoryAppender {
     id: UploadId,
     mode: AppendMode,
     epoch: u64,
+    /// What the upload held when this appender last touched it.
+    visible: u64,
     /// What is not visible yet, in [`AppendMode::Atomic`].
     held: Vec<u8>,
 }
@@ -277,7 +280,10 @@ impl MemoryAppender {
 impl Appender for MemoryAppender {
     async fn write(&mut self, data: Bytes) -> Result<()> {
         match self.mode {
-            AppendMode::Streaming => self.store(&data).map(drop),
+            AppendMode::Streaming => {
+                self.visible = self.store(&data)?;
+                Ok(())
+            }
             AppendMode::Atomic => {
                 self.held.extend_from_slice(&data);
                 Ok(())
@@ -287,6 +293,10 @@ impl Appender for MemoryAppender {
 
     async fn flush(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    fn visible(&self) -> u64 {
+        self.visible
     }
 
     async fn commit(self: Box<Self>) -> Result<u64> {

@@ -13,20 +13,29 @@ mod error;
 #[cfg(feature = "file")]
 mod file;
 mod memory;
+#[cfg(feature = "object")]
+pub mod object;
 
-use std::{fmt::Debug, ops::Range, time::SystemTime};
+use std::{
+    fmt::Debug,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::{StreamExt, stream::BoxStream};
 
 #[cfg(feature = "file")]
-pub use self::file::{Collision, Durability, FileStorage};
+pub use self::file::{Durability, FileStorage};
+#[cfg(feature = "object")]
+pub use self::object::ObjectStorage;
 pub use self::{
     error::{Error, Result},
     memory::MemoryStorage,
 };
-use crate::protocol::{Upload, UploadId, Version};
+use crate::protocol::{Kind, Stage, Upload, UploadId, Version};
 
 /// Keeps uploads.
 ///
@@ -68,6 +77,13 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// [`Error::Conflict`] if the snapshot is not current, [`Error::NotFound`].
     async fn update(&self, upload: &Upload) -> Result<Version>;
 
+    /// A snapshot that needs no look at what is stored, and may be old: good for calls that notice.
+    /// `None` if there is none; the default.
+    fn recall(&self, id: &UploadId) -> Option<Upload> {
+        let _ = id;
+        None
+    }
+
     /// Opens an upload for writing at `upload.offset`, and ends every earlier appender.
     ///
     /// # Errors
@@ -100,6 +116,16 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// than early.
     async fn read(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream>;
 
+    /// A URL under which anybody may read a finished upload for the next `lifetime`, without this
+    /// service. `None` if the storage has none to give; the default.
+    ///
+    /// # Errors
+    /// The storage's.
+    async fn signed_url(&self, upload: &Upload, lifetime: Duration) -> Result<Option<String>> {
+        let _ = (upload, lifetime);
+        Ok(None)
+    }
+
     /// Removes an upload and all of its bytes, finished or not, and ends its appenders.
     ///
     /// # Errors
@@ -110,6 +136,19 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// All uploads, in any order; what comes or goes meanwhile may be missing. One that cannot be read
     /// is an error of the stream, which goes on.
     fn list(&self) -> BoxStream<'_, Result<Upload>>;
+
+    /// The uploads of [`list`](Self::list) that are unfinished, or parts of others: those that may
+    /// expire, or have to be finished after a crash. A storage that knows them without reading all
+    /// others may say so.
+    fn pending(&self) -> BoxStream<'_, Result<Upload>> {
+        let is_pending = |upload: &Result<Upload>| match upload {
+            Ok(upload) => !upload.is_finished() || upload.kind == Kind::Partial,
+            Err(_) => true,
+        };
+        self.list()
+            .filter(move |upload| std::future::ready(is_pending(upload)))
+            .boxed()
+    }
 
     /// Removes what a crash left behind and no upload refers to, if it was last touched before
     /// `before`. Gives the number of bytes.
@@ -140,11 +179,33 @@ pub trait Appender: Debug + Send {
     /// Those of [`write`](Self::write).
     async fn flush(&mut self) -> Result<()>;
 
+    /// Up to where [`Storage::load`] shows the upload now, at least.
+    fn visible(&self) -> u64;
+
     /// Makes what was written durable, and gives the new offset.
     ///
     /// # Errors
     /// [`Error::Superseded`], [`Error::NotFound`] if the upload was deleted, and others of the device.
     async fn commit(self: Box<Self>) -> Result<u64>;
+
+    /// [`commit`](Self::commit), and [`finish`](Storage::finish) if all bytes are stored, for storages
+    /// to which both together are less work. Gives the new offset, and how far the upload is: a stage of
+    /// `Finishing` leaves the rest to the caller, as the default does.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit). What only hinders the finish is none.
+    async fn commit_and_finish(self: Box<Self>, upload: &Upload) -> Result<(u64, Stage)> {
+        let offset = self.commit().await?;
+        let complete = upload.length.known() == Some(offset);
+        Ok((
+            offset,
+            if complete {
+                Stage::Finishing
+            } else {
+                Stage::Receiving
+            },
+        ))
+    }
 
     /// In [`AppendMode::Atomic`], makes it as if nothing had been written. In
     /// [`AppendMode::Streaming`] it only ends.
@@ -164,5 +225,71 @@ pub enum AppendMode {
     Atomic,
 }
 
+/// What happens to an upload whose key is something else's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Collision {
+    /// Its creation is refused; and if the other comes into being later, its finish.
+    Refuse,
+    /// It replaces the other when it is finished.
+    Replace,
+}
+
 /// Bytes of an upload, in pieces.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// So that a storage can be chosen at run time.
+#[async_trait]
+impl<S: Storage + ?Sized> Storage for Arc<S> {
+    async fn create(&self, upload: &Upload) -> Result<Version> {
+        (**self).create(upload).await
+    }
+
+    async fn load(&self, id: &UploadId) -> Result<Upload> {
+        (**self).load(id).await
+    }
+
+    fn recall(&self, id: &UploadId) -> Option<Upload> {
+        (**self).recall(id)
+    }
+
+    async fn update(&self, upload: &Upload) -> Result<Version> {
+        (**self).update(upload).await
+    }
+
+    async fn append(&self, upload: &Upload, mode: AppendMode) -> Result<Box<dyn Appender>> {
+        (**self).append(upload, mode).await
+    }
+
+    async fn finish(&self, upload: &Upload) -> Result<()> {
+        (**self).finish(upload).await
+    }
+
+    async fn concat(&self, target: &Upload, parts: &[Upload]) -> Result<()> {
+        (**self).concat(target, parts).await
+    }
+
+    async fn read(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream> {
+        (**self).read(upload, range).await
+    }
+
+    async fn signed_url(&self, upload: &Upload, lifetime: Duration) -> Result<Option<String>> {
+        (**self).signed_url(upload, lifetime).await
+    }
+
+    async fn delete(&self, id: &UploadId) -> Result<()> {
+        (**self).delete(id).await
+    }
+
+    fn list(&self) -> BoxStream<'_, Result<Upload>> {
+        (**self).list()
+    }
+
+    fn pending(&self) -> BoxStream<'_, Result<Upload>> {
+        (**self).pending()
+    }
+
+    async fn reclaim(&self, before: SystemTime) -> Result<u64> {
+        (**self).reclaim(before).await
+    }
+}

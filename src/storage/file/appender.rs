@@ -30,6 +30,8 @@ pub(super) struct FileAppender {
     id: UploadId,
     mode: AppendMode,
     start: u64,
+    /// Bytes in the file that count already.
+    counted: u64,
     buffer: Vec<u8>,
     fence: Fence,
 }
@@ -65,6 +67,7 @@ impl FileAppender {
             id,
             mode,
             start,
+            counted: 0,
             buffer: Vec::new(),
             fence: Fence::Down,
         }
@@ -86,10 +89,15 @@ impl FileAppender {
 
     async fn write_out(&mut self, data: impl AsRef<[u8]> + Send + 'static) -> Result<()> {
         self.raise_fence().await?;
+        let size = data.as_ref().len() as u64;
         self.with_file(Place::Adaptive, move |file| {
             Ok(file.write_all(data.as_ref())?)
         })
-        .await
+        .await?;
+        if self.mode == AppendMode::Streaming {
+            self.counted += size;
+        }
+        Ok(())
     }
 
     async fn write_buffer(&mut self) -> Result<()> {
@@ -208,6 +216,10 @@ impl Appender for FileAppender {
             AppendMode::Atomic if self.buffer.len() <= HELD => Ok(()),
             AppendMode::Atomic => self.write_buffer().await,
         }
+    }
+
+    fn visible(&self) -> u64 {
+        self.start + self.counted
     }
 
     async fn commit(mut self: Box<Self>) -> Result<u64> {

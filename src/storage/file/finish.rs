@@ -7,13 +7,13 @@ use std::{
 };
 
 use super::{
-    Collision, Shared,
+    Shared,
     info::{Info, Reach, not_found, sync_directory},
     rename::rename_no_replace,
 };
 use crate::{
     protocol::{Kind, Upload, UploadId},
-    storage::{Error, Result},
+    storage::{Collision, Error, Result},
 };
 
 impl Shared {

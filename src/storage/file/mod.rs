@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 
 use self::{appender::FileAppender, disk::Disk, info::Reach, layout::Layout, lease::Leases};
-use super::{AppendMode, Appender, ByteStream, Error, Result, Storage};
+use super::{AppendMode, Appender, ByteStream, Collision, Error, Result, Storage};
 use crate::protocol::{Upload, UploadId, Version};
 
 /// Keeps uploads in a directory of the local disk.
@@ -55,16 +55,6 @@ pub enum Durability {
     Finish,
     /// Before an offset is told, and when an upload is created.
     Always,
-}
-
-/// What happens to an upload whose key is another file's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Collision {
-    /// Its creation is refused; and if the file comes into being later, its finish.
-    Refuse,
-    /// It replaces the file when it is finished.
-    Replace,
 }
 
 /// What every operation needs.

@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    Collision, Durability, Shared,
+    Durability, Shared,
     info::{Info, Reach, has_name_of_its_own, identity, is_same, not_found, sync_directory},
 };
 use crate::{
     protocol::{Stage, Upload, UploadId, Version},
-    storage::{Error, Result},
+    storage::{Collision, Error, Result},
 };
 
 impl Shared {

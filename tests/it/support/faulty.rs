@@ -182,6 +182,10 @@ impl Appender for FaultyAppender {
         self.appender.flush().await
     }
 
+    fn visible(&self) -> u64 {
+        self.appender.visible()
+    }
+
     async fn commit(self: Box<Self>) -> Result<u64> {
         self.appender.commit().await
     }

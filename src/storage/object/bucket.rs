@@ -1,0 +1,270 @@
+use std::{fmt::Debug, ops::Range, time::Duration, time::SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use object_store::{
+    Attributes, CopyMode, PutOptions, PutPayload, Result, UpdateVersion, path::Path,
+};
+
+/// What [`ObjectStorage`](super::ObjectStorage) needs of a store: objects, and objects made of parts.
+///
+/// Each call is one attempt: nothing is repeated here, for only the caller knows what may be. Errors are
+/// those of [`object_store`]: `NotFound`, `AlreadyExists` and `Precondition` of a condition that did not
+/// hold, `NotSupported`; after any other the effect may have happened, or may happen yet.
+///
+/// # Parts
+/// [`begin`](Self::begin) opens a session under a path, [`put_part`](Self::put_part) adds numbered parts
+/// in any order and with gaps, and [`complete`](Self::complete) makes the object of those it names, in
+/// ascending order. Parts that are not named vanish. Until then nothing is to be seen under the path.
+#[async_trait]
+pub trait Bucket: Debug + Send + Sync + 'static {
+    /// What kind of store this is.
+    fn profile(&self) -> Profile;
+
+    /// The first `limit` bytes of an object, or all.
+    async fn get(&self, path: &Path, limit: Option<u64>) -> Result<Object>;
+
+    /// Writes an object as a whole. `PutMode::Create` and `PutMode::Update` are conditions, to be
+    /// checked by the store.
+    async fn put(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<UpdateVersion>;
+
+    /// What is known of an object without its bytes.
+    async fn stat(&self, path: &Path) -> Result<Stat>;
+
+    /// The bytes of an object. `range` is not empty, and ends within it.
+    async fn read(
+        &self,
+        path: &Path,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes>>>;
+
+    /// Removes an object. There may be none.
+    async fn delete(&self, path: &Path) -> Result<()>;
+
+    /// All objects whose path starts with `prefix`, a whole number of names.
+    fn list(&self, prefix: &Path) -> BoxStream<'static, Result<Listed>>;
+
+    /// Makes `to` a copy of `from`, attributes included. Returns when it is whole.
+    async fn copy(&self, from: &Path, to: &Path, mode: CopyMode) -> Result<()>;
+
+    /// Opens a session. `attributes` are those of the object to be.
+    async fn begin(&self, path: &Path, attributes: Attributes) -> Result<String>;
+
+    /// Adds a part, and gives its tag. The caller uses each `number`, from 1 on, only once.
+    async fn put_part(
+        &self,
+        path: &Path,
+        session: &str,
+        number: u32,
+        payload: PutPayload,
+    ) -> Result<String>;
+
+    /// Adds a part that is a range of another object, and gives its tag. `NotSupported` where the store
+    /// cannot: the caller puts the bytes then.
+    async fn copy_part(
+        &self,
+        path: &Path,
+        session: &str,
+        number: u32,
+        source: &Path,
+        range: Range<u64>,
+    ) -> Result<String>;
+
+    /// Makes parts last ([`Profile::lasting_parts`]). `expected` is what the last call of this session
+    /// gave, and a condition; without it there is none.
+    async fn secure(
+        &self,
+        path: &Path,
+        session: &str,
+        parts: &[Part],
+        expected: Option<&str>,
+    ) -> Result<String>;
+
+    /// Makes the object. `mode` is a condition if it is `PutMode::Create`. May be repeated: what a
+    /// store answers to that is up to it.
+    async fn complete(
+        &self,
+        path: &Path,
+        session: &str,
+        parts: &[Part],
+        options: PutOptions,
+    ) -> Result<()>;
+
+    /// Ends a session without an object. There may be none.
+    async fn abort(&self, path: &Path, session: &str) -> Result<()>;
+
+    /// The open sessions below `prefix`. Nothing where they vanish by themselves, or cannot be told.
+    fn sessions(&self, prefix: &Path) -> BoxStream<'static, Result<Session>>;
+
+    /// A URL under which anybody may read the object for the next `lifetime`; `None` if this store
+    /// cannot sign.
+    async fn signed_url(&self, path: &Path, lifetime: Duration) -> Result<Option<String>>;
+}
+
+/// What kind of store a [`Bucket`] is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Profile {
+    /// Size of the smallest part that is not the last, in bytes.
+    pub min_part: u64,
+    /// Size of the largest part, in bytes.
+    pub max_part: u64,
+    /// How many parts an object may have; also the largest number.
+    pub max_parts: u32,
+    /// Whether all parts but the last have to be of one size.
+    pub equal_parts: bool,
+    /// Where parts are put together.
+    pub completion: Completion,
+    /// Whether parts stay as long as their session. Where they do not, [`Bucket::secure`] makes them.
+    pub lasting_parts: bool,
+}
+
+/// Where parts are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Completion {
+    /// Under their key; the store sees to it that there is nothing yet.
+    Conditional,
+    /// Under their key, replacing whatever is there: only for keys that nobody else can have.
+    Unconditional,
+    /// Elsewhere, to be copied to their key.
+    Staged,
+}
+
+impl Profile {
+    /// Amazon S3: parts of 5 MiB to 5 GiB, 10,000 of them, completed under a condition.
+    #[must_use]
+    pub fn s3() -> Self {
+        Self {
+            min_part: 5 << 20,
+            max_part: 5 << 30,
+            max_parts: 10_000,
+            equal_parts: false,
+            completion: Completion::Conditional,
+            lasting_parts: true,
+        }
+    }
+}
+
+/// An object, or its beginning.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Object {
+    /// Its bytes, as many as were asked for.
+    pub bytes: Bytes,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// What `PutMode::Update` takes.
+    pub version: UpdateVersion,
+}
+
+impl Object {
+    /// An object of `size` bytes, of which these are the first.
+    #[must_use]
+    pub fn new(bytes: Bytes, size: u64, version: UpdateVersion) -> Self {
+        Self {
+            bytes,
+            size,
+            version,
+        }
+    }
+}
+
+/// What is known of an object without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stat {
+    /// Its size, in bytes.
+    pub size: u64,
+    /// The attribute [`OWNER`], by which an upload knows its object again.
+    pub owner: Option<String>,
+}
+
+impl Stat {
+    /// Size and owner.
+    #[must_use]
+    pub fn new(size: u64, owner: Option<String>) -> Self {
+        Self { size, owner }
+    }
+}
+
+/// The user-defined attribute that names the upload an object was made by.
+pub const OWNER: &str = "tus-id";
+
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Where it is.
+    pub path: Path,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// When it was written, by the store's clock.
+    pub modified: SystemTime,
+}
+
+impl Listed {
+    /// Path, size, time.
+    #[must_use]
+    pub fn new(path: Path, size: u64, modified: SystemTime) -> Self {
+        Self {
+            path,
+            size,
+            modified,
+        }
+    }
+}
+
+/// A part that is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Part {
+    /// From 1 on.
+    pub number: u32,
+    /// The store's name for its content.
+    pub tag: String,
+    /// In bytes.
+    pub size: u64,
+}
+
+impl Part {
+    /// Number, tag, size.
+    #[must_use]
+    pub fn new(number: u32, tag: impl Into<String>, size: u64) -> Self {
+        Self {
+            number,
+            tag: tag.into(),
+            size,
+        }
+    }
+}
+
+/// An open session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Session {
+    /// Where its object would be.
+    pub path: Path,
+    /// Its name.
+    pub id: String,
+    /// When it was opened, by the store's clock.
+    pub started: SystemTime,
+}
+
+impl Session {
+    /// Path, name, time.
+    #[must_use]
+    pub fn new(path: Path, id: impl Into<String>, started: SystemTime) -> Self {
+        Self {
+            path,
+            id: id.into(),
+            started,
+        }
+    }
+}
