@@ -15,6 +15,8 @@ mod file;
 mod memory;
 #[cfg(feature = "object")]
 pub mod object;
+#[cfg(any(feature = "file", feature = "object"))]
+mod record;
 
 use std::{
     fmt::Debug,

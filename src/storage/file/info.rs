@@ -2,15 +2,18 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     path::Path,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use crate::{
-    protocol::{Concat, Kind, Length, Stage, Upload, UploadId, Version},
-    storage::{Error, Result},
+    protocol::{Upload, UploadId, Version},
+    storage::{
+        Error, Result,
+        record::{Record, damaged, has_name_of_its_own},
+    },
 };
 
 /// The record of an upload: a small JSON file that is written when the upload is created and replaced
@@ -21,16 +24,8 @@ pub(super) struct Info {
     v: u32,
     /// Counts the changes an [`Upload::version`] names.
     pub(super) revision: u64,
-    length: Option<u64>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    metadata: String,
-    role: Role,
-    /// Milliseconds since the epoch.
-    created: u64,
-    /// Milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    lifetime: Option<u64>,
-    key: String,
+    #[serde(flatten)]
+    record: Record,
     /// While this is set, bytes beyond it are not verified and do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fence: Option<u64>,
@@ -39,42 +34,14 @@ pub(super) struct Info {
     pub(super) identity: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Role {
-    Regular,
-    Partial,
-    Final { concat: String, parts: Vec<String> },
-}
-
 const FORMAT: u32 = 1;
-
-/// From this length on an id may be one that nobody could have written by chance: 128 bits.
-const RANDOM: usize = 22;
 
 impl Info {
     pub(super) fn new(upload: &Upload, revision: u64) -> Self {
-        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let since = upload
-            .created
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
         Self {
             v: FORMAT,
             revision,
-            length: upload.length.known(),
-            metadata: upload.metadata.as_str().to_owned(),
-            role: match &upload.kind {
-                Kind::Regular => Role::Regular,
-                Kind::Partial => Role::Partial,
-                Kind::Final(concat) => Role::Final {
-                    concat: concat.as_str().to_owned(),
-                    parts: concat.parts().iter().map(ToString::to_string).collect(),
-                },
-            },
-            created: milliseconds(since),
-            lifetime: upload.lifetime.map(milliseconds),
-            key: upload.key.to_string(),
+            record: Record::new(upload),
             fence: None,
             identity: None,
         }
@@ -82,39 +49,10 @@ impl Info {
 
     /// The upload, as far as its record tells: at offset 0 and receiving.
     pub(super) fn upload(&self, id: &UploadId) -> Result<Upload> {
-        let damaged = |source: Box<dyn std::error::Error + Send + Sync>| Error::Damaged {
-            id: id.clone(),
-            source,
-        };
         if self.v != FORMAT {
-            return Err(damaged(format!("format {} is not known", self.v).into()));
+            return Err(damaged(id, format!("format {} is not known", self.v)));
         }
-        let length = self.length.map_or(Length::Deferred, Length::Known);
-        let created = SystemTime::UNIX_EPOCH
-            .checked_add(Duration::from_millis(self.created))
-            .ok_or_else(|| damaged("the time of creation is beyond the calendar".into()))?;
-        let mut upload = Upload::new(id.clone(), length, created);
-        upload.metadata = self
-            .metadata
-            .parse()
-            .map_err(|error| damaged(Box::new(error)))?;
-        upload.kind = match &self.role {
-            Role::Regular => Kind::Regular,
-            Role::Partial => Kind::Partial,
-            Role::Final { concat, parts } => {
-                let parts = parts
-                    .iter()
-                    .map(|part| part.parse())
-                    .collect::<Result<_, _>>();
-                Kind::Final(Concat::new(
-                    concat,
-                    parts.map_err(|error| damaged(Box::new(error)))?,
-                ))
-            }
-        };
-        upload.lifetime = self.lifetime.map(Duration::from_millis);
-        upload.key = self.key.parse().map_err(|error| damaged(Box::new(error)))?;
-        upload.stage = Stage::Receiving;
+        let mut upload = self.record.upload(id)?;
         upload.version = self.version();
         Ok(upload)
     }
@@ -145,10 +83,7 @@ impl Info {
             Ok(info) => Ok((info, file)),
             // Cut by a crash before its creation was acknowledged.
             Err(error) if error.is_eof() => Err(Error::NotFound(id.clone())),
-            Err(error) => Err(Error::Damaged {
-                id: id.clone(),
-                source: Box::new(error),
-            }),
+            Err(error) => Err(damaged(id, error)),
         }
     }
 
@@ -211,12 +146,6 @@ fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Whether nobody else's file can be where the upload's is.
-pub(super) fn has_name_of_its_own(upload: &Upload) -> bool {
-    let (id, key) = (upload.id.as_str(), upload.key.as_str());
-    upload.kind == Kind::Partial || key == id || (id.len() >= RANDOM && key.contains(id))
-}
-
 /// What no other file has that exists, or existed before under the same number.
 pub(super) fn identity(metadata: &fs::Metadata) -> Option<String> {
     let born = metadata.created().ok()?;
@@ -263,7 +192,10 @@ pub(super) fn not_found(error: io::Error, id: &UploadId) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::protocol::{Concat, Kind, Length};
 
     #[test]
     fn a_record_tells_all_of_an_upload() {

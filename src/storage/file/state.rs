@@ -7,11 +7,11 @@ use std::{
 
 use super::{
     Durability, Shared,
-    info::{Info, Reach, has_name_of_its_own, identity, is_same, not_found, sync_directory},
+    info::{Info, Reach, identity, is_same, not_found, sync_directory},
 };
 use crate::{
     protocol::{Stage, Upload, UploadId, Version},
-    storage::{Collision, Error, Result},
+    storage::{Collision, Error, Result, record::has_name_of_its_own},
 };
 
 impl Shared {

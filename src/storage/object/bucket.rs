@@ -184,18 +184,26 @@ pub struct Stat {
     pub size: u64,
     /// The attribute [`OWNER`], by which an upload knows its object again.
     pub owner: Option<String>,
+    /// What `PutMode::Update` takes.
+    pub version: UpdateVersion,
 }
 
 impl Stat {
-    /// Size and owner.
+    /// Size, owner, version.
     #[must_use]
-    pub fn new(size: u64, owner: Option<String>) -> Self {
-        Self { size, owner }
+    pub fn new(size: u64, owner: Option<String>, version: UpdateVersion) -> Self {
+        Self {
+            size,
+            owner,
+            version,
+        }
     }
 }
 
 /// The user-defined attribute that names the upload an object was made by.
-pub const OWNER: &str = "tus-id";
+///
+/// Letters only: no store takes every other name.
+pub const OWNER: &str = "tusid";
 
 /// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,157 @@
+//! An upload that is open for writing.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::{sync::Mutex, task::JoinHandle, time::sleep};
+
+use super::writer::{Reach, Writer};
+use crate::{
+    protocol::{Stage, Upload},
+    storage::{AppendMode, Appender, Error, Result},
+};
+
+/// Hands bytes to a [`Writer`], and has it save them when the body pauses or goes on for long.
+#[derive(Debug)]
+pub(super) struct ObjectAppender {
+    mode: AppendMode,
+    line: Arc<Line>,
+    watch: Option<Watch>,
+}
+
+/// What the appender shares with the one that watches for pauses.
+#[derive(Debug)]
+struct Line {
+    writer: Mutex<Option<Writer>>,
+    /// Bytes that a state names.
+    stored: AtomicU64,
+    /// Counts writes.
+    writes: AtomicU64,
+}
+
+/// Ends the task with the appender.
+#[derive(Debug)]
+struct Watch(JoinHandle<()>);
+
+/// A body that brings nothing for so long may never bring anything again: what came is saved, for the
+/// client may be at another node already.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl ObjectAppender {
+    pub(super) fn new(writer: Writer, mode: AppendMode) -> Self {
+        let line = Line {
+            stored: AtomicU64::new(writer.stored()),
+            writes: AtomicU64::new(0),
+            writer: Mutex::new(Some(writer)),
+        };
+        Self {
+            mode,
+            line: Arc::new(line),
+            watch: None,
+        }
+    }
+
+    /// The writer, for the last time.
+    async fn take_writer(&mut self) -> Result<Writer> {
+        let watch = self.watch.take();
+        let writer = self.line.writer.lock().await.take();
+        drop(watch);
+        writer.ok_or_else(|| Error::Backend("the appender was used after its end".into()))
+    }
+}
+
+#[async_trait]
+impl Appender for ObjectAppender {
+    async fn write(&mut self, data: Bytes) -> Result<()> {
+        self.line.writes.fetch_add(1, SeqCst);
+        let mut writer = self.line.writer.lock().await;
+        let Some(writer) = writer.as_mut() else {
+            return Ok(());
+        };
+        writer.write(&data).await?;
+        if self.mode == AppendMode::Streaming && writer.is_due() {
+            self.line.save(writer).await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if self.mode == AppendMode::Streaming && self.watch.is_none() {
+            let line = Arc::downgrade(&self.line);
+            self.watch = Some(Watch(tokio::spawn(watch(line))));
+        }
+        Ok(())
+    }
+
+    fn visible(&self) -> u64 {
+        self.line.stored.load(SeqCst)
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<u64> {
+        let mut writer = self.take_writer().await?;
+        let saved = writer.save(Reach::All).await;
+        let stored = writer.stored();
+        writer.close().await;
+        saved.map(|()| stored)
+    }
+
+    async fn commit_and_finish(mut self: Box<Self>, _upload: &Upload) -> Result<(u64, Stage)> {
+        let mut writer = self.take_writer().await?;
+        let done = writer.save_and_finish().await;
+        writer.close().await;
+        done
+    }
+
+    async fn discard(mut self: Box<Self>) -> Result<()> {
+        let writer = self.take_writer().await?;
+        match self.mode {
+            AppendMode::Streaming => writer.close().await,
+            AppendMode::Atomic => writer.discard().await,
+        }
+        Ok(())
+    }
+}
+
+impl Line {
+    async fn save(&self, writer: &mut Writer) -> Result<()> {
+        let saved = writer.save(Reach::SoFar).await;
+        self.stored.store(writer.stored(), SeqCst);
+        saved
+    }
+}
+
+/// Saves what was taken whenever nothing more has come for a while.
+async fn watch(line: Weak<Line>) {
+    let mut seen = 0;
+    loop {
+        sleep(PAUSE).await;
+        let Some(line) = line.upgrade() else { return };
+        let writes = line.writes.load(SeqCst);
+        if std::mem::replace(&mut seen, writes) != writes {
+            continue;
+        }
+        let mut writer = line.writer.lock().await;
+        let Some(writer) = writer.as_mut() else {
+            return;
+        };
+        if writer.is_dirty()
+            && let Err(error) = line.save(writer).await
+        {
+            // Whoever writes next, or commits, is told.
+            tracing::debug!(%error, id = %writer.id(), "a pause was not used to save");
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,183 @@
+//! Bytes that are in no part yet.
+
+use std::{collections::VecDeque, mem};
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{PutPayload, path::Path};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    retry::{retry, transfer},
+    shared::{Shared, not_found},
+    state::{Segment, Tail},
+};
+use crate::{
+    protocol::UploadId,
+    storage::{Result, record::damaged},
+};
+
+/// The last bytes of an upload, in their order: segments, the tail as it is stored, and what has come
+/// since.
+#[derive(Debug, Default)]
+pub(super) struct Loose {
+    pub(super) segments: Vec<Segment>,
+    pub(super) tail: Tail,
+    pub(super) fresh: Fresh,
+}
+
+/// Bytes that are only in memory, and the right to hold that many.
+#[derive(Debug, Default)]
+pub(super) struct Fresh {
+    pieces: VecDeque<Bytes>,
+    /// The piece that is being filled.
+    open: BytesMut,
+    size: u64,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Size of a piece in memory, in bytes. What comes is copied: the frames of a connection are parts of
+/// larger buffers, that would be held as a whole.
+pub(super) const PIECE: usize = 256 << 10;
+
+/// How many segments are fetched at a time.
+const FETCHES: usize = 4;
+
+impl Loose {
+    pub(super) fn size(&self) -> u64 {
+        let segments: u64 = self.segments.iter().map(|segment| segment.size).sum();
+        segments + self.tail.size() + self.fresh.size
+    }
+
+    /// Takes the first `size` bytes out. All but the fresh ones are fewer than that.
+    ///
+    /// On an error nothing has been taken.
+    pub(super) async fn take(
+        &mut self,
+        size: u64,
+        shared: &Shared,
+        id: &UploadId,
+    ) -> Result<(PutPayload, Option<OwnedSemaphorePermit>)> {
+        let mut pieces = fetch(&self.segments, shared, id).await?;
+        self.segments.clear();
+        pieces.extend(mem::take(&mut self.tail).pieces().iter().cloned());
+        let old: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let (fresh, permit) = self.fresh.take(size.saturating_sub(old));
+        pieces.extend(fresh);
+        Ok((pieces.into_iter().collect(), permit))
+    }
+}
+
+impl Fresh {
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Adds a copy of `data`. There is a permit for each byte.
+    pub(super) fn push(&mut self, data: &[u8], permit: OwnedSemaphorePermit) {
+        if self.open.capacity() - self.open.len() < data.len() {
+            self.close();
+            self.open = BytesMut::with_capacity(PIECE.max(data.len()));
+        }
+        self.open.extend_from_slice(data);
+        self.size += data.len() as u64;
+        match &mut self.permit {
+            Some(all) => all.merge(permit),
+            none => *none = Some(permit),
+        }
+    }
+
+    /// Takes the first `size` bytes, or all there are.
+    pub(super) fn take(&mut self, size: u64) -> (Vec<Bytes>, Option<OwnedSemaphorePermit>) {
+        self.close();
+        let size = size.min(self.size);
+        let mut left = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut taken = Vec::new();
+        while left > 0
+            && let Some(mut piece) = self.pieces.pop_front()
+        {
+            if piece.len() > left {
+                self.pieces.push_front(piece.split_off(left));
+            }
+            left -= piece.len();
+            taken.push(piece);
+        }
+        self.size -= size;
+        let permit = match self.size {
+            0 => self.permit.take(),
+            _ => self.split_permit(size),
+        };
+        (taken, permit)
+    }
+
+    fn split_permit(&mut self, size: u64) -> Option<OwnedSemaphorePermit> {
+        let permit = self.permit.as_mut()?;
+        permit.split(usize::try_from(size).ok()?)
+    }
+
+    fn close(&mut self) {
+        let open = mem::take(&mut self.open);
+        if !open.is_empty() {
+            self.pieces.push_back(open.freeze());
+        }
+    }
+}
+
+/// The bytes of segments.
+pub(super) async fn fetch(
+    segments: &[Segment],
+    shared: &Shared,
+    id: &UploadId,
+) -> Result<Vec<Bytes>> {
+    if segments.is_empty() {
+        return Ok(Vec::new());
+    }
+    let _turn = shared.folds.acquire().await;
+    let one = |segment: &Segment| {
+        let (path, size) = (shared.layout.segment(id, segment), segment.size);
+        fetch_one(path, size, shared, id)
+    };
+    // Collected first: a stream over a closure with references is not `Send` in sight of the compiler.
+    let fetches: Vec<_> = segments.iter().map(one).collect();
+    stream::iter(fetches).buffered(FETCHES).try_collect().await
+}
+
+async fn fetch_one(path: Path, size: u64, shared: &Shared, id: &UploadId) -> Result<Bytes> {
+    let bucket = shared.bucket();
+    let object = retry(transfer(size), || bucket.get(&path, None))
+        .await
+        .map_err(|error| not_found(error, id))?;
+    match object.bytes.len() as u64 == size {
+        true => Ok(object.bytes),
+        false => Err(damaged(id, "a segment is not as long as it should be")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[test]
+    fn bytes_leave_with_their_permits_in_the_order_in_which_they_came() {
+        let memory = Arc::new(Semaphore::new(1000));
+        let mut fresh = Fresh::default();
+        for data in [b"abc".as_slice(), b"", b"defg"] {
+            let permits = u32::try_from(data.len()).unwrap();
+            let permit = Arc::clone(&memory).try_acquire_many_owned(permits);
+            fresh.push(data, permit.unwrap());
+        }
+        assert_eq!((fresh.size(), memory.available_permits()), (7, 993));
+        let (taken, permit) = fresh.take(5);
+        assert_eq!(taken.concat(), b"abcde");
+        drop(permit);
+        assert_eq!(memory.available_permits(), 998);
+        let (taken, permit) = fresh.take(9);
+        assert_eq!(taken.concat(), b"fg");
+        drop(permit);
+        assert_eq!((fresh.size(), memory.available_permits()), (0, 1000));
+    }
+}

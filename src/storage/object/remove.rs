@@ -1,0 +1,243 @@
+//! Removing uploads, and what nothing refers to any more.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use futures::{StreamExt, TryStreamExt};
+use object_store::{Error as StoreError, path::Path};
+
+use super::{
+    bucket::Listed,
+    retry::{ANSWER, retry},
+    seat::Held,
+    shared::{Shared, backend},
+    state::{Phase, Place, Session, State},
+};
+use crate::{
+    protocol::{Kind, UploadId},
+    storage::{Error, Result, record::has_name_of_its_own},
+};
+
+/// How often an upload may change while it is being removed.
+const ATTEMPTS: u32 = 5;
+
+/// What the states say.
+struct Census {
+    states: HashMap<UploadId, Option<State>>,
+}
+
+impl Shared {
+    /// Removes an upload. First its state says so, which ends every writer; it goes last, so that
+    /// whatever cuts this, somebody else can go on.
+    pub(super) async fn delete(self: &Arc<Self>, id: &UploadId) -> Result<()> {
+        let seat = self.desk.seat(id);
+        let mut held = seat.turn.lock().await;
+        seat.next_epoch();
+        held.known = None;
+        let marked = self.mark_deleted(id, &mut held).await;
+        held.known = None;
+        seat.show(&held);
+        let state = match marked {
+            Ok(state) => state,
+            Err(Error::NotFound(_)) => return Ok(()),
+            // Nothing is known of its bytes; a sweep finds what is in our own corner.
+            Err(Error::Damaged { .. }) => return self.remove(&self.layout.state(id)).await,
+            Err(error) => return Err(error),
+        };
+        self.remove_bytes(&state).await?;
+        self.remove(&self.layout.state(id)).await?;
+        drop(held);
+        self.desk.leave(id);
+        Ok(())
+    }
+
+    async fn mark_deleted(&self, id: &UploadId, held: &mut Held) -> Result<State> {
+        for _ in 0..ATTEMPTS {
+            let known = self.fetch(id).await?;
+            let state = known.state.clone();
+            if state.phase == Phase::Deleted {
+                return Ok(state);
+            }
+            let mut deleted = state.clone();
+            deleted.phase = Phase::Deleted;
+            held.known = Some(known);
+            match self.replace(held, deleted.clone()).await {
+                Err(Error::Superseded(_)) => {}
+                replaced => {
+                    replaced?;
+                    return Ok(deleted);
+                }
+            }
+        }
+        Err(Error::Conflict(id.clone()))
+    }
+
+    async fn remove_bytes(&self, state: &State) -> Result<()> {
+        let upload = state.description();
+        if let Some(session) = &state.session {
+            self.abort(&self.path(session, state), session).await?;
+        }
+        // Also of an unfinished upload something may be there: a crash came before the state knew.
+        let target = self.layout.target(upload);
+        if has_name_of_its_own(upload) || self.is_own(&target, upload).await? {
+            self.remove(&target).await?;
+        }
+        let staged = state.session.as_ref();
+        if staged.is_some_and(|session| session.place == Place::Stage) {
+            self.remove(&self.layout.data(state.id())).await?;
+        }
+        for segment in self.segment_paths(state) {
+            self.remove(&segment).await?;
+        }
+        Ok(())
+    }
+
+    async fn abort(&self, path: &Path, session: &Session) -> Result<()> {
+        let bucket = self.bucket();
+        match retry(ANSWER, || bucket.abort(path, &session.id)).await {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(backend(error)),
+        }
+    }
+
+    /// Removes what is older than `before` and no state names. Any number of nodes may do so at once.
+    pub(super) async fn reclaim(self: &Arc<Self>, before: SystemTime) -> Result<u64> {
+        // Sessions first: whatever a state names later than this is not among them.
+        let sessions = self.bucket().sessions(self.layout.root());
+        let sessions: Vec<_> = sessions
+            .try_filter(|session| std::future::ready(session.started < before))
+            .try_collect()
+            .await
+            .map_err(backend)?;
+        let mut bytes = 0;
+        let data = self.old(&self.layout.all_data(), before).await?;
+        let segments = self.old(&self.layout.all_segments(), before).await?;
+        let probes = self.old(&self.layout.probes(), before).await?;
+        let mut census = self.census(before).await?;
+        for listed in data {
+            if !census.names_data(self, &listed).await? {
+                bytes += self.reclaim_one(&listed).await?;
+            }
+        }
+        for listed in segments {
+            if !census.names_segment(self, &listed).await? {
+                bytes += self.reclaim_one(&listed).await?;
+            }
+        }
+        for listed in probes {
+            bytes += self.reclaim_one(&listed).await?;
+        }
+        if !sessions.is_empty() {
+            let live = census.sessions(self).await?;
+            for session in sessions {
+                if !live.contains(&session.id) {
+                    let orphan = Session {
+                        id: session.id,
+                        place: Place::Target,
+                        secured: None,
+                    };
+                    tracing::debug!(path = %session.path, "parts without an upload");
+                    self.abort(&session.path, &orphan).await?;
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    async fn old(&self, prefix: &Path, before: SystemTime) -> Result<Vec<Listed>> {
+        let listed = self.bucket().list(prefix);
+        listed
+            .try_filter(|listed| std::future::ready(listed.modified < before))
+            .try_collect()
+            .await
+            .map_err(backend)
+    }
+
+    async fn reclaim_one(&self, listed: &Listed) -> Result<u64> {
+        tracing::debug!(path = %listed.path, "nothing refers to it");
+        self.remove(&listed.path).await?;
+        Ok(listed.size)
+    }
+
+    /// Which uploads there are. Ends the removal of those that were being removed.
+    async fn census(self: &Arc<Self>, before: SystemTime) -> Result<Census> {
+        let mut census = Census {
+            states: HashMap::new(),
+        };
+        let mut listed = self.bucket().list(&self.layout.uploads());
+        while let Some(listed) = listed.next().await {
+            let listed = listed.map_err(backend)?;
+            let Some(id) = self.layout.owner(&listed.path) else {
+                continue;
+            };
+            if self.is_settled(&id) {
+                census.states.insert(id, None);
+                continue;
+            }
+            let state = match self.fetch(&id).await {
+                Ok(known) => Some(known.state),
+                Err(Error::NotFound(_)) => continue,
+                // Nothing of it is touched.
+                Err(_) => None,
+            };
+            let deleted = state
+                .as_ref()
+                .is_some_and(|state| state.phase == Phase::Deleted);
+            if deleted && listed.modified < before {
+                self.delete(&id).await?;
+            } else {
+                census.states.insert(id, state);
+            }
+        }
+        Ok(census)
+    }
+}
+
+impl Census {
+    async fn names_data(&mut self, shared: &Shared, listed: &Listed) -> Result<bool> {
+        let Some(id) = shared.layout.owner(&listed.path) else {
+            return Ok(true);
+        };
+        Ok(match self.states.get(&id) {
+            None => shared.exists(&id).await?,
+            Some(None) => true,
+            // Copied to its key, and to be removed afterwards.
+            Some(Some(state)) => {
+                state.phase != Phase::Finished || state.description().kind == Kind::Partial
+            }
+        })
+    }
+
+    async fn names_segment(&mut self, shared: &Shared, listed: &Listed) -> Result<bool> {
+        let Some(id) = shared.layout.owner(&listed.path) else {
+            return Ok(true);
+        };
+        Ok(match self.states.get(&id) {
+            None => shared.exists(&id).await?,
+            Some(None) => true,
+            // Read again: it may have come into the state since.
+            Some(Some(_)) => match shared.fetch(&id).await {
+                Ok(known) => shared.segment_paths(&known.state).contains(&listed.path),
+                Err(Error::NotFound(_)) => false,
+                Err(error) => return Err(error),
+            },
+        })
+    }
+
+    async fn sessions(&self, shared: &Shared) -> Result<HashSet<String>> {
+        let mut sessions = HashSet::new();
+        for (id, state) in &self.states {
+            let Some(state) = state else { continue };
+            if state.phase == Phase::Receiving
+                && let Ok(known) = shared.fetch(id).await
+                && let Some(session) = known.state.session
+            {
+                sessions.insert(session.id);
+            }
+        }
+        Ok(sessions)
+    }
+}

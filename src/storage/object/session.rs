@@ -1,0 +1,94 @@
+//! Where parts go, and that they stay.
+
+use object_store::{Error as StoreError, path::Path};
+
+use super::{
+    attributes::attributes,
+    bucket::Completion,
+    retry::{ANSWER, ASSEMBLY, once, retry},
+    shared::{Shared, backend},
+    state::{Place, Session, State},
+};
+use crate::storage::{Error, Result, record::has_name_of_its_own};
+
+/// How often parts are secured against late requests of an earlier writer.
+const ATTEMPTS: u32 = 4;
+
+impl Shared {
+    /// Opens a session for the parts of an upload.
+    pub(super) async fn begin(&self, state: &State) -> Result<Session> {
+        let upload = state.description();
+        let place = match self.profile.completion {
+            Completion::Conditional => Place::Target,
+            Completion::Unconditional
+                if has_name_of_its_own(upload) || self.may_replace(upload) =>
+            {
+                Place::Target
+            }
+            Completion::Unconditional | Completion::Staged => Place::Stage,
+        };
+        let mut session = Session {
+            id: String::new(),
+            place,
+            secured: None,
+        };
+        let path = self.path(&session, state);
+        let bucket = self.bucket();
+        // One whose name never arrives is found by a sweep.
+        let begun = retry(ANSWER, || bucket.begin(&path, attributes(upload)));
+        session.id = begun.await.map_err(backend)?;
+        Ok(session)
+    }
+
+    /// Where the parts of a session are.
+    pub(super) fn path(&self, session: &Session, state: &State) -> Path {
+        match session.place {
+            Place::Target => self.layout.target(state.description()),
+            Place::Stage => self.layout.data(state.id()),
+        }
+    }
+
+    /// Makes the parts of a state last, before they count.
+    ///
+    /// A late request of an earlier writer may have come in between. It named all parts that count, so
+    /// nothing of them is lost; but its answer has to be known before it can be replaced, and it may
+    /// only be replaced by the one who writes now.
+    pub(super) async fn secure(&self, state: &mut State) -> Result<()> {
+        if self.profile.lasting_parts || state.parts.is_empty() {
+            return Ok(());
+        }
+        let Some(mut session) = state.session.clone() else {
+            return Ok(());
+        };
+        let path = self.path(&session, state);
+        let bucket = self.bucket();
+        for tried in 1.. {
+            let expected = session.secured.as_deref();
+            let secured = bucket.secure(&path, &session.id, &state.parts, expected);
+            match once(ASSEMBLY, secured).await {
+                Ok(tag) => {
+                    session.secured = Some(tag);
+                    state.session = Some(session);
+                    break;
+                }
+                Err(error) if tried == ATTEMPTS => return Err(backend(error)),
+                Err(StoreError::NotSupported { source }) => {
+                    return Err(Error::Unsupported(source.to_string()));
+                }
+                Err(error) => tracing::debug!(%error, tried, "parts are secured again"),
+            }
+            let found = retry(ANSWER, || bucket.stat(&path)).await;
+            let found = match found {
+                Ok(stat) => stat.version.e_tag,
+                Err(StoreError::NotFound { .. }) => None,
+                Err(error) => return Err(backend(error)),
+            };
+            // Looked at after the tag: if it is still ours now, nobody newer had secured before.
+            if self.fetch(state.id()).await?.state.owner != state.owner {
+                return Err(Error::Superseded(state.id().clone()));
+            }
+            session.secured = found;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! Making, reading and listing uploads.
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, future::ready, stream, stream::BoxStream};
+
+use super::{
+    Nodes,
+    retry::{ANSWER, once},
+    seat::Held,
+    shared::{Shared, backend, not_found},
+    state::State,
+    writer::Writer,
+};
+use crate::{
+    protocol::{Kind, Length, Upload, UploadId, Version},
+    storage::{ByteStream, Error, Result, record::has_name_of_its_own},
+};
+
+/// How many states are read at a time, for a list.
+const READS: usize = 8;
+
+/// Of the numbers there are, so many in ten are planned for. The others are for parts that have to be
+/// sent again.
+const PLANNED_TENTHS: u64 = 9;
+
+/// Sizes of parts are whole multiples of this, unless they are smaller.
+const STEP: u64 = 1 << 20;
+
+/// How many settled uploads are known at most.
+const SETTLED: usize = 1 << 20;
+
+impl Shared {
+    pub(super) async fn create_upload(&self, upload: &Upload) -> Result<Version> {
+        let part_size = self.part_size(upload.length)?;
+        if self.is_taken(upload).await? {
+            return Err(Error::AlreadyExists(upload.key.to_string()));
+        }
+        let seat = self.desk.seat(&upload.id);
+        let mut held = seat.turn.lock().await;
+        // The store may not look at conditions.
+        if self.settings.nodes == Nodes::One && self.exists(&upload.id).await? {
+            return Err(Error::AlreadyExists(upload.id.to_string()));
+        }
+        let state = State::new(upload, &self.process, part_size);
+        let version = state.version();
+        let created = self.create(&mut held, state).await;
+        if matches!(created, Err(Error::AlreadyExists(_))) {
+            held.known = None;
+        }
+        seat.show(&held);
+        created.map(|()| version)
+    }
+
+    pub(super) async fn load(&self, id: &UploadId) -> Result<Upload> {
+        // What another node has done since would be missed.
+        if self.settings.nodes == Nodes::One
+            && let Some(upload) = self.desk.recall(id)
+        {
+            return Ok(upload);
+        }
+        self.glance(id).await
+    }
+
+    pub(super) async fn update(&self, upload: &Upload) -> Result<Version> {
+        let seat = self.desk.seat(&upload.id);
+        let mut held = seat.turn.lock().await;
+        let conflict = || Error::Conflict(upload.id.clone());
+        let mut state = self.current(upload, &mut held).await?;
+        let settled = state.snapshot().is_finished()
+            || (state.session.is_some() && state.description().key != upload.key);
+        if settled {
+            return Err(conflict());
+        }
+        if state.offset() == 0 && state.session.is_none() {
+            state.part_size = self.part_size(upload.length)?;
+        } else if upload.length.known() > Some(self.longest_of(state.part_size)) {
+            return Err(Error::TooLong(self.longest_of(state.part_size)));
+        }
+        state.describe(upload);
+        let version = state.version();
+        let replaced = self.replace(&mut held, state).await;
+        seat.show(&held);
+        match replaced {
+            Err(Error::Superseded(_)) => Err(conflict()),
+            replaced => replaced.map(|()| version),
+        }
+    }
+
+    /// Opens an upload for writing. On the node that wrote last this takes no request; on another it is
+    /// a claim, which ends the writers of the one before.
+    pub(super) async fn open(self: &Arc<Self>, upload: &Upload) -> Result<Writer> {
+        let seat = self.desk.seat(&upload.id);
+        let mut held = seat.turn.lock().await;
+        let conflict = || Error::Conflict(upload.id.clone());
+        let mut state = self.current(upload, &mut held).await?;
+        if state.offset() != upload.offset {
+            // Another node may have moved on.
+            held.known = None;
+            state = self.current(upload, &mut held).await?;
+        }
+        if state.offset() != upload.offset || state.snapshot().is_finished() {
+            return Err(conflict());
+        }
+        if state.owner != self.process {
+            state.owner.clone_from(&self.process);
+            held.numbers = 0..0;
+            match self.replace(&mut held, state).await {
+                Err(Error::Superseded(_)) => return Err(conflict()),
+                claimed => claimed?,
+            }
+            self.known(&upload.id, &mut held).await?;
+        }
+        let writer = Writer::new(Arc::clone(self), Arc::clone(&seat), &mut held);
+        seat.show(&held);
+        writer
+    }
+
+    /// The state that `upload` shows, but for the bytes.
+    async fn current(&self, upload: &Upload, held: &mut Held) -> Result<State> {
+        let known = self.known(&upload.id, held).await?;
+        if known.state.version() == upload.version {
+            return Ok(known.state.clone());
+        }
+        // Another node may have changed it since it was remembered.
+        held.known = None;
+        let known = self.known(&upload.id, held).await?;
+        match known.state.version() == upload.version {
+            true => Ok(known.state.clone()),
+            false => Err(Error::Conflict(upload.id.clone())),
+        }
+    }
+
+    pub(super) async fn read(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream> {
+        let path = self.layout.target(upload);
+        let gone = || Error::NotFound(upload.id.clone());
+        if !upload.is_finished() {
+            return Err(gone());
+        }
+        if !has_name_of_its_own(upload) && !self.is_own(&path, upload).await? {
+            return Err(gone());
+        }
+        let range = range.start..range.end.min(upload.offset);
+        if range.is_empty() {
+            return match once(ANSWER, self.bucket().stat(&path)).await {
+                Ok(_) => Ok(stream::empty::<Result<Bytes>>().boxed()),
+                Err(error) => Err(not_found(error, &upload.id)),
+            };
+        }
+        let bytes = once(ANSWER, self.bucket().read(&path, range)).await;
+        let bytes = bytes.map_err(|error| not_found(error, &upload.id))?;
+        Ok(bytes.map_err(backend).boxed())
+    }
+
+    pub(super) async fn signed_url(
+        &self,
+        upload: &Upload,
+        lifetime: Duration,
+    ) -> Result<Option<String>> {
+        let path = self.layout.target(upload);
+        let signed = once(ANSWER, self.bucket().signed_url(&path, lifetime)).await;
+        signed.map_err(backend)
+    }
+
+    pub(super) fn list(&self) -> BoxStream<'_, Result<Upload>> {
+        let ids = self.ids();
+        self.uploads(ids)
+    }
+
+    /// Those that are finished need no care any more, and are remembered: a sweep does not read them
+    /// again.
+    pub(super) fn pending(&self) -> BoxStream<'_, Result<Upload>> {
+        let ids = self.ids().try_filter(|id| ready(!self.is_settled(id)));
+        let is_pending = |upload: &Upload| {
+            let settled = upload.is_finished() && upload.kind != Kind::Partial;
+            if settled {
+                self.settle(upload.id.clone());
+            }
+            ready(!settled)
+        };
+        self.uploads(ids.boxed()).try_filter(is_pending).boxed()
+    }
+
+    fn ids(&self) -> BoxStream<'_, Result<UploadId>> {
+        let listed = self.bucket().list(&self.layout.uploads());
+        listed
+            .map_err(backend)
+            .try_filter_map(|listed| ready(Ok(self.layout.owner(&listed.path))))
+            .boxed()
+    }
+
+    fn uploads<'s>(
+        &'s self,
+        ids: BoxStream<'s, Result<UploadId>>,
+    ) -> BoxStream<'s, Result<Upload>> {
+        let read = move |id: Result<UploadId>| async move {
+            match id {
+                Ok(id) => self.glance(&id).await,
+                Err(error) => Err(error),
+            }
+        };
+        let uploads = ids.map(read).buffer_unordered(READS);
+        // One that is gone by now is no error.
+        uploads
+            .filter(|upload| ready(!matches!(upload, Err(Error::NotFound(_)))))
+            .boxed()
+    }
+
+    pub(super) fn is_settled(&self, id: &UploadId) -> bool {
+        self.settled().contains(id)
+    }
+
+    fn settle(&self, id: UploadId) {
+        let mut settled = self.settled();
+        if settled.len() < SETTLED {
+            settled.insert(id);
+        }
+    }
+
+    /// Size of the parts of an upload: what is set, or larger, so that there are enough numbers.
+    fn part_size(&self, length: Length) -> Result<u64> {
+        let profile = &self.profile;
+        let least = self.settings.part_size.max(profile.min_part).max(1);
+        let most = profile.max_part.min((self.settings.memory / 2).max(least));
+        let planned = self.planned_parts();
+        let needed = length.known().unwrap_or_default().div_ceil(planned);
+        let size = match needed <= least {
+            true => least,
+            false => needed.next_multiple_of(STEP.min(least)),
+        };
+        match size <= most {
+            true => Ok(size),
+            false => Err(Error::TooLong(most.saturating_mul(planned))),
+        }
+    }
+
+    /// The longest upload in parts of that size.
+    fn longest_of(&self, part_size: u64) -> u64 {
+        part_size.saturating_mul(self.planned_parts())
+    }
+
+    fn planned_parts(&self) -> u64 {
+        (u64::from(self.profile.max_parts) * PLANNED_TENTHS / 10).max(1)
+    }
+}
