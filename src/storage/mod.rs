@@ -88,6 +88,9 @@ pub trait Storage: Debug + Send + Sync + 'static {
 
     /// Opens an upload for writing at `upload.offset`, and ends every earlier appender.
     ///
+    /// With a snapshot that was [recalled](Self::recall), a storage may find out only when bytes are to be
+    /// stored that it was old: the appender is superseded then.
+    ///
     /// # Errors
     /// [`Error::Conflict`] if the snapshot is not current or its offset is not the stored one,
     /// [`Error::Locked`], [`Error::NotFound`].

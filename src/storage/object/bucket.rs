@@ -76,8 +76,8 @@ pub trait Bucket: Debug + Send + Sync + 'static {
         range: Range<u64>,
     ) -> Result<String>;
 
-    /// Makes parts last ([`Profile::lasting_parts`]). `expected` is what the last call of this session
-    /// gave, and a condition; without it there is none.
+    /// Makes parts last ([`Profile::lasting_parts`]). The condition is that nobody else has done so since
+    /// the call that gave `expected`; without it, that nobody has at all.
     async fn secure(
         &self,
         path: &Path,

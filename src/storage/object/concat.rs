@@ -1,13 +1,15 @@
 //! Joining parts into a final upload.
 
-use std::{ops::Range, sync::Arc, time::Duration, time::SystemTime};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use futures::TryStreamExt;
-use object_store::path::Path;
+use object_store::{Error as StoreError, path::Path};
+use tokio::time::{Instant, sleep};
 
 use super::{
+    retry::{ANSWER, is_unclear, once, pause},
+    seat::Known,
     shared::{Shared, not_found},
-    state::State,
     writer::{Reach, Writer},
 };
 use crate::{
@@ -21,9 +23,13 @@ const COPIES: usize = 8;
 /// A copy may be of that many parts' size at once, where parts may differ.
 const LONGEST: u64 = 16;
 
-/// A process that joins says so about that often. One that has not done so for longer is taken for
-/// dead; if it is not, it is only slower.
-const SILENCE: Duration = Duration::from_secs(60);
+/// How often a source is read that breaks off.
+const ATTEMPTS: u32 = 5;
+
+/// How often a process that joins says how far it is, and after how long without a word another goes on
+/// in its place.
+const REPORT: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(20);
 
 /// The bytes of the parts, one after the other.
 struct Sources(Vec<Source>);
@@ -40,15 +46,20 @@ impl Shared {
     pub(super) async fn concat(self: &Arc<Self>, target: &Upload, parts: &[Upload]) -> Result<()> {
         let conflict = || Error::Conflict(target.id.clone());
         let sources = Sources::new(self, parts);
-        let state = self.fetch(&target.id).await?.state;
+        let Known { state, write, .. } = self.fetch(&target.id).await?;
         if state.snapshot().is_finished() {
             return Ok(());
         }
         if state.description().length != Length::Known(sources.size()) {
             return Err(conflict());
         }
-        if self.is_joined_elsewhere(&state) {
-            return Err(Error::Locked(target.id.clone()));
+        if state.owner != self.process && state.offset() > 0 {
+            // Another process is at it, or was. It would be safe to take over at once, but two that keep
+            // taking over from each other would never come to an end.
+            sleep(SILENCE).await;
+            if self.fetch(&target.id).await?.write != write {
+                return Err(Error::Locked(target.id.clone()));
+            }
         }
         if !state.is_complete() {
             let mut writer = self.open(&state.snapshot()).await?;
@@ -65,6 +76,7 @@ impl Shared {
 
     async fn join(&self, writer: &mut Writer, sources: &Sources) -> Result<()> {
         let mut copies = true;
+        let mut reported = Instant::now();
         while writer.taken() < sources.size() {
             let plan = sources.copies(writer.taken(), writer.part_size(), self.longest());
             let copied = match copies && !plan.is_empty() {
@@ -76,8 +88,9 @@ impl Shared {
                 copies &= plan.is_empty() || writer.is_loose();
                 self.pass(writer, sources).await?;
             }
-            if writer.is_due() {
+            if reported.elapsed() >= REPORT {
                 writer.save(Reach::SoFar).await?;
+                reported = Instant::now();
             }
         }
         Ok(())
@@ -85,25 +98,45 @@ impl Shared {
 
     /// Moves bytes up to the end of the next part, or of the source.
     async fn pass(&self, writer: &mut Writer, sources: &Sources) -> Result<()> {
-        let at = writer.taken();
-        let Some(source) = sources.at(at) else {
+        let Some(source) = sources.at(writer.taken()) else {
             return Ok(());
         };
         let part = writer.part_size();
-        let end = source.at.end.min((at / part + 1) * part);
-        let range = at - source.at.start..end - source.at.start;
-        let bytes = self.bucket().read(&source.path, range).await;
-        let mut bytes = bytes.map_err(|error| not_found(error, writer.id()))?;
-        while let Some(bytes) = bytes
-            .try_next()
-            .await
-            .map_err(|error| not_found(error, writer.id()))?
-        {
-            writer.write(&bytes).await?;
+        let end = source.at.end.min((writer.taken() / part + 1) * part);
+        for tried in 1.. {
+            let broken = self.pass_once(writer, source, end).await?;
+            match broken {
+                None if writer.taken() == end => break,
+                None => return Err(Error::Backend("a part is shorter than it was".into())),
+                Some(error) if !is_unclear(&error) || tried == ATTEMPTS => {
+                    return Err(not_found(error, writer.id()));
+                }
+                Some(error) => tracing::debug!(%error, tried, "a part is read again"),
+            }
+            sleep(pause(tried)).await;
         }
-        match writer.taken() == end {
-            true => Ok(()),
-            false => Err(Error::Backend("a part is shorter than it was".into())),
+        Ok(())
+    }
+
+    /// Moves bytes until all of them came, or the store breaks off.
+    async fn pass_once(
+        &self,
+        writer: &mut Writer,
+        source: &Source,
+        end: u64,
+    ) -> Result<Option<StoreError>> {
+        let start = source.at.start;
+        let range = writer.taken() - start..end - start;
+        let mut bytes = match once(ANSWER, self.bucket().read(&source.path, range)).await {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Some(error)),
+        };
+        loop {
+            match once(ANSWER, bytes.try_next()).await {
+                Ok(Some(bytes)) => writer.write(&bytes).await?,
+                Ok(None) => return Ok(None),
+                Err(error) => return Ok(Some(error)),
+            }
         }
     }
 
@@ -112,15 +145,6 @@ impl Shared {
             true => 1,
             false => LONGEST,
         }
-    }
-
-    /// Whether another process is at it, as far as one can tell. This only keeps two from hindering each
-    /// other: it would be safe without.
-    fn is_joined_elsewhere(&self, state: &State) -> bool {
-        let since = SystemTime::now().duration_since(state.description().touched);
-        state.owner != self.process
-            && state.offset() > 0
-            && since.is_ok_and(|since| since < SILENCE)
     }
 }
 

@@ -133,10 +133,8 @@ impl Shared {
     /// All is in place: the state says so, and nothing else is kept.
     async fn close(self: &Arc<Self>, held: &mut Held, mut state: State) -> Result<()> {
         let mut rest = self.segment_paths(&state);
-        let session = state.session.as_ref();
-        let staged = session.is_some_and(|session| session.place == Place::Stage);
-        if staged && state.description().kind != Kind::Partial {
-            rest.push(self.layout.data(state.id()));
+        if let Some(Place::Stage(name)) = state.session.as_ref().map(|session| &session.place) {
+            rest.push(self.layout.stage(state.id(), name));
         }
         state.finish();
         self.replace(held, state).await?;

@@ -3,7 +3,8 @@
 //! ```text
 //! <prefix>/<key>                         a finished upload, and nothing else
 //! <prefix>/.tus/uploads/<id>             the state of each upload
-//! <prefix>/.tus/data/<id>                a finished part of another upload, or one about to be copied to its key
+//! <prefix>/.tus/data/<id>                a finished part of another upload
+//! <prefix>/.tus/data/<id>.<name>         one that is put together here, to be copied to its place
 //! <prefix>/.tus/segments/<id>/<name>     bytes that are too few for a part
 //! <prefix>/.tus/probe/<name>             what the probe leaves behind when it is cut
 //! ```
@@ -55,6 +56,10 @@ impl Layout {
         join(&self.all_data(), id.as_str())
     }
 
+    pub(super) fn stage(&self, id: &UploadId, name: &str) -> Path {
+        join(&self.all_data(), &format!("{id}.{name}"))
+    }
+
     pub(super) fn all_segments(&self) -> Path {
         self.own("segments")
     }
@@ -80,7 +85,8 @@ impl Layout {
     pub(super) fn owner(&self, path: &Path) -> Option<UploadId> {
         let mut names = path.prefix_match(&self.prefix)?;
         let (_own, _what) = (names.next()?, names.next()?);
-        names.next()?.as_ref().parse().ok()
+        let name = names.next()?;
+        name.as_ref().split('.').next()?.parse().ok()
     }
 
     fn own(&self, what: &str) -> Path {
@@ -121,6 +127,7 @@ mod tests {
         let path = layout.segment(&id, &segment);
         assert_eq!(path.as_ref(), "a/b/.tus/segments/id/s");
         assert_eq!(layout.owner(&path), Some(id.clone()));
+        assert_eq!(layout.owner(&layout.stage(&id, "x")), Some(id.clone()));
         assert_eq!(layout.owner(&layout.state(&id)), Some(id));
         assert_eq!(layout.owner(&Path::from("a/c")), None);
     }

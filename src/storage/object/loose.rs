@@ -4,17 +4,17 @@ use std::{collections::VecDeque, mem};
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{PutPayload, path::Path};
+use object_store::{Error as StoreError, PutPayload, path::Path};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     retry::{retry, transfer},
-    shared::{Shared, not_found},
+    shared::{Shared, backend},
     state::{Segment, Tail},
 };
 use crate::{
     protocol::UploadId,
-    storage::{Result, record::damaged},
+    storage::{Error, Result, record::damaged},
 };
 
 /// The last bytes of an upload, in their order: segments, the tail as it is stored, and what has come
@@ -144,12 +144,25 @@ pub(super) async fn fetch(
 
 async fn fetch_one(path: Path, size: u64, shared: &Shared, id: &UploadId) -> Result<Bytes> {
     let bucket = shared.bucket();
-    let object = retry(transfer(size), || bucket.get(&path, None))
-        .await
-        .map_err(|error| not_found(error, id))?;
+    let object = match retry(transfer(size), || bucket.get(&path, None)).await {
+        Ok(object) => object,
+        Err(StoreError::NotFound { .. }) => return Err(missing(&path, shared, id).await),
+        Err(error) => return Err(backend(error)),
+    };
     match object.bytes.len() as u64 == size {
         true => Ok(object.bytes),
         false => Err(damaged(id, "a segment is not as long as it should be")),
+    }
+}
+
+/// Why a segment is not there: its bytes are in a part by now, or it should be.
+async fn missing(path: &Path, shared: &Shared, id: &UploadId) -> Error {
+    match shared.fetch(id).await {
+        Ok(known) if shared.segment_paths(&known.state).contains(path) => {
+            damaged(id, "a segment is gone")
+        }
+        Ok(_) => Error::Superseded(id.clone()),
+        Err(error) => error,
     }
 }
 

@@ -48,7 +48,7 @@ use self::{
 #[cfg(feature = "conformance")]
 pub use self::{
     faults::{Call, Fault, Faulty, Gate, Operation, dies_after, dies_before},
-    simulation::{Requests, Simulation, StoredObject},
+    simulation::{Requests, Simulation, StoredObject, seed_chance},
 };
 use super::{AppendMode, Appender, ByteStream, Collision, Result, Storage};
 use crate::protocol::{Upload, UploadId, Version};

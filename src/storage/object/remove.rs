@@ -17,7 +17,7 @@ use super::{
     state::{Phase, Place, Session, State},
 };
 use crate::{
-    protocol::{Kind, UploadId},
+    protocol::UploadId,
     storage::{Error, Result, record::has_name_of_its_own},
 };
 
@@ -78,16 +78,16 @@ impl Shared {
     async fn remove_bytes(&self, state: &State) -> Result<()> {
         let upload = state.description();
         if let Some(session) = &state.session {
-            self.abort(&self.path(session, state), session).await?;
+            let path = self.path(session, state);
+            self.abort(&path, session).await?;
+            if let Place::Stage(_) = session.place {
+                self.remove(&path).await?;
+            }
         }
         // Also of an unfinished upload something may be there: a crash came before the state knew.
         let target = self.layout.target(upload);
         if has_name_of_its_own(upload) || self.is_own(&target, upload).await? {
             self.remove(&target).await?;
-        }
-        let staged = state.session.as_ref();
-        if staged.is_some_and(|session| session.place == Place::Stage) {
-            self.remove(&self.layout.data(state.id())).await?;
         }
         for segment in self.segment_paths(state) {
             self.remove(&segment).await?;
@@ -162,6 +162,13 @@ impl Shared {
         Ok(listed.size)
     }
 
+    /// Whether an object in our own corner is where the bytes of an upload are.
+    fn is_data_of(&self, path: &Path, state: &State) -> bool {
+        let session = state.session.as_ref();
+        session.is_some_and(|session| self.path(session, state) == *path)
+            || self.layout.target(state.description()) == *path
+    }
+
     /// Which uploads there are. Ends the removal of those that were being removed.
     async fn census(self: &Arc<Self>, before: SystemTime) -> Result<Census> {
         let mut census = Census {
@@ -204,10 +211,12 @@ impl Census {
         Ok(match self.states.get(&id) {
             None => shared.exists(&id).await?,
             Some(None) => true,
-            // Copied to its key, and to be removed afterwards.
-            Some(Some(state)) => {
-                state.phase != Phase::Finished || state.description().kind == Kind::Partial
-            }
+            // Read again: it may have come into the state since.
+            Some(Some(_)) => match shared.fetch(&id).await {
+                Ok(known) => shared.is_data_of(&listed.path, &known.state),
+                Err(Error::NotFound(_)) => false,
+                Err(error) => return Err(error),
+            },
         })
     }
 

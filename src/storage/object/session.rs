@@ -6,7 +6,7 @@ use super::{
     attributes::attributes,
     bucket::Completion,
     retry::{ANSWER, ASSEMBLY, once, retry},
-    shared::{Shared, backend},
+    shared::{Shared, backend, nonce},
     state::{Place, Session, State},
 };
 use crate::storage::{Error, Result, record::has_name_of_its_own};
@@ -25,7 +25,7 @@ impl Shared {
             {
                 Place::Target
             }
-            Completion::Unconditional | Completion::Staged => Place::Stage,
+            Completion::Unconditional | Completion::Staged => Place::Stage(nonce()?),
         };
         let mut session = Session {
             id: String::new(),
@@ -42,13 +42,14 @@ impl Shared {
 
     /// Where the parts of a session are.
     pub(super) fn path(&self, session: &Session, state: &State) -> Path {
-        match session.place {
+        match &session.place {
             Place::Target => self.layout.target(state.description()),
-            Place::Stage => self.layout.data(state.id()),
+            Place::Stage(name) => self.layout.stage(state.id(), name),
         }
     }
 
-    /// Makes the parts of a state last, before they count.
+    /// Makes the parts of a state last, before they count; and before others are sent, so that what an
+    /// earlier writer still does about its own fails.
     ///
     /// A late request of an earlier writer may have come in between. It named all parts that count, so
     /// nothing of them is lost; but its answer has to be known before it can be replaced, and it may

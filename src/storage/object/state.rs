@@ -1,6 +1,6 @@
 //! What is stored of an upload: one object that says it all.
 
-use std::time::SystemTime;
+use std::{ops::Range, time::SystemTime};
 
 use bytes::Bytes;
 use object_store::PutPayload;
@@ -62,13 +62,13 @@ pub(super) struct Session {
 }
 
 /// Where parts are put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Place {
     /// Where the upload will be found.
     Target,
-    /// In the storage's own corner, to be copied.
-    Stage,
+    /// In the storage's own corner under a name of its own, to be copied.
+    Stage(String),
 }
 
 /// Bytes too many to be written again and again with the state, and too few for a part: an object of
@@ -201,6 +201,24 @@ impl State {
 
     pub(super) fn touch(&mut self, now: SystemTime) {
         self.description.touched = whole(now);
+    }
+
+    /// Gives the state another owner, who goes on with the session if there are parts in it. An empty one
+    /// may be known to an earlier owner under the same name.
+    pub(super) fn claim(&mut self, owner: &str) {
+        owner.clone_into(&mut self.owner);
+        if self.parts.is_empty() {
+            self.session = None;
+            self.number = 1;
+        }
+    }
+
+    /// Reserves part numbers; fewer, or none, when they run out.
+    pub(super) fn reserve(&mut self, count: u32, max: u32) -> Range<u32> {
+        let end = max.saturating_add(1);
+        let first = self.number.min(end);
+        self.number = first.saturating_add(count).min(end);
+        first..self.number
     }
 
     /// All bytes are where they belong: nothing else is to be kept of them.
@@ -394,7 +412,7 @@ mod tests {
         let mut state = state();
         state.session = Some(Session {
             id: "s\"1".to_owned(),
-            place: Place::Stage,
+            place: Place::Stage("n".to_owned()),
             secured: Some("e".to_owned()),
         });
         let bytes = encode(&state);

@@ -11,7 +11,7 @@ use super::{
     seat::Held,
     shared::{Shared, backend, not_found},
     state::State,
-    writer::Writer,
+    writer::{FIRST_RESERVE, Writer},
 };
 use crate::{
     protocol::{Kind, Length, Upload, UploadId, Version},
@@ -103,18 +103,30 @@ impl Shared {
         if state.offset() != upload.offset || state.snapshot().is_finished() {
             return Err(conflict());
         }
+        let mut secured = state.session.clone();
         if state.owner != self.process {
-            state.owner.clone_from(&self.process);
-            held.numbers = 0..0;
+            state.claim(&self.process);
+            held.numbers = match state.session {
+                Some(_) => state.reserve(FIRST_RESERVE, self.profile.max_parts),
+                None => 0..0,
+            };
             match self.replace(&mut held, state).await {
-                Err(Error::Superseded(_)) => return Err(conflict()),
-                claimed => claimed?,
+                Err(error) => {
+                    held.numbers = 0..0;
+                    return Err(match error {
+                        Error::Superseded(_) => conflict(),
+                        error => error,
+                    });
+                }
+                Ok(()) => {}
             }
-            self.known(&upload.id, &mut held).await?;
+            let mut state = self.known(&upload.id, &mut held).await?.state.clone();
+            self.secure(&mut state).await?;
+            secured = state.session;
         }
-        let writer = Writer::new(Arc::clone(self), Arc::clone(&seat), &mut held);
+        let writer = Writer::new(Arc::clone(self), Arc::clone(&seat), &mut held, secured);
         seat.show(&held);
-        writer
+        Ok(writer)
     }
 
     /// The state that `upload` shows, but for the bytes.

@@ -82,6 +82,8 @@ impl Flight {
 /// How much of what was taken is to be saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
+    /// Parts that are stored already.
+    Parts,
     /// What is stored already, and loose bytes if there is nothing between.
     SoFar,
     /// All.
@@ -96,7 +98,7 @@ const CHECKPOINT_BYTES: u64 = 1 << 30;
 const ATTEMPTS: u32 = 5;
 
 /// How many numbers are reserved first, and at most.
-const FIRST_RESERVE: u32 = 4;
+pub(super) const FIRST_RESERVE: u32 = 4;
 const LAST_RESERVE: u32 = 64;
 
 /// A tail of that many times the bytes that are new is written with the state again. A longer one would
@@ -104,14 +106,20 @@ const LAST_RESERVE: u32 = 64;
 const REWRITES: u64 = 4;
 
 impl Writer {
-    /// A writer that goes on from what is held. Whoever held numbers for the process gives them away.
-    pub(super) fn new(shared: Arc<Shared>, seat: Arc<Seat>, held: &mut Held) -> Result<Self> {
+    /// A writer that goes on from what is held, in `session`. Numbers that are held for the process go with
+    /// it.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        seat: Arc<Seat>,
+        held: &mut Held,
+        session: Option<Session>,
+    ) -> Self {
         let known = held.known.as_ref().expect("it was looked at before");
         let base = known.state.clone();
-        Ok(Self {
+        Self {
             epoch: seat.next_epoch(),
             write: known.write.clone(),
-            session: base.session.clone(),
+            session,
             numbers: mem::take(&mut held.numbers),
             reserve: FIRST_RESERVE,
             loose: Loose {
@@ -129,7 +137,7 @@ impl Writer {
             base,
             shared,
             seat,
-        })
+        }
     }
 
     pub(super) fn id(&self) -> &UploadId {
@@ -421,16 +429,18 @@ impl Writer {
         Ok(())
     }
 
+    /// Sends all parts on their way again: their numbers have to stay in their order.
     async fn send_again(&mut self) -> Result<()> {
         let session = self.session().await?;
-        let number = self.number().await?;
-        let Some(payload) = self.flights.front().map(|flight| flight.payload.clone()) else {
-            return Ok(());
-        };
-        let task = tokio::spawn(self.put_part(&session, number, payload));
-        if let Some(flight) = self.flights.front_mut() {
+        for index in 0..self.flights.len() {
+            let number = self.number().await?;
+            let payload = self.flights[index].payload.clone();
+            let task = tokio::spawn(self.put_part(&session, number, payload));
+            let flight = &mut self.flights[index];
             flight.number = number;
-            flight.task = Some(task);
+            if let Some(late) = flight.task.replace(task) {
+                late.abort();
+            }
         }
         Ok(())
     }
@@ -469,16 +479,10 @@ impl Writer {
         if self.base.session.is_none() {
             return Ok(());
         }
-        while self.flights.front().is_some_and(Flight::has_landed) {
-            Box::pin(self.land()).await?;
-        }
-        let composed = Box::pin(self.compose(Reach::SoFar)).await?;
+        let composed = Box::pin(self.compose(Reach::Parts)).await?;
         let mut state = composed.unwrap_or_else(|| self.base.clone());
-        let end = self.shared.profile.max_parts + 1;
-        let first = state.number.min(end);
-        state.number = first.saturating_add(self.reserve).min(end);
+        let numbers = state.reserve(self.reserve, self.shared.profile.max_parts);
         self.reserve = (self.reserve * 2).min(LAST_RESERVE);
-        let numbers = first..state.number;
         self.store(state).await?;
         self.numbers = numbers;
         Ok(())
@@ -493,7 +497,7 @@ impl Writer {
             }
         }
         while let Some(flight) = self.flights.front() {
-            if reach == Reach::SoFar && !flight.has_landed() {
+            if reach != Reach::All && !flight.has_landed() {
                 break;
             }
             self.land().await?;
@@ -503,7 +507,7 @@ impl Writer {
 
     /// The state that names what is stored; `None` if that is the one there is.
     async fn compose(&mut self, reach: Reach) -> Result<Option<State>> {
-        let whole = self.flights.is_empty() && self.hole == Hole::None;
+        let whole = reach != Reach::Parts && self.flights.is_empty() && self.hole == Hole::None;
         let in_parts = self.base.parts_size() + self.done.iter().map(|part| part.size).sum::<u64>();
         let grown = whole && self.taken() > in_parts.max(self.base.offset());
         if self.done.is_empty() && !grown {
@@ -544,7 +548,7 @@ impl Writer {
         let fresh = self.loose.fresh.size();
         let added = match reach {
             // A body that goes on does not hold what it has saved.
-            Reach::SoFar => 0,
+            Reach::Parts | Reach::SoFar => 0,
             Reach::All => self.unsaved,
         };
         self.loose.tail.size() + fresh > self.inline_limit(added)

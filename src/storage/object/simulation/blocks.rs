@@ -50,9 +50,7 @@ impl Store {
         if rules.profile.lasting_parts {
             return Err(not_supported("parts last anyway"));
         }
-        if let Some(expected) = expected
-            && self.find(path).map_or("", |stored| &stored.tag) != expected
-        {
+        if self.find(path).ok().map(|stored| stored.tag.as_str()) != expected {
             return Err(precondition(path));
         }
         self.commit(path, parts, Attributes::new())

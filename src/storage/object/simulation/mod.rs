@@ -1,6 +1,7 @@
 //! A bucket in memory, as strict as a real one.
 
 mod blocks;
+mod chance;
 mod parts;
 mod requests;
 mod rules;
@@ -21,7 +22,9 @@ use object_store::{
     Attributes, CopyMode, PutOptions, PutPayload, Result, UpdateVersion, path::Path,
 };
 
-pub use self::requests::Requests;
+#[expect(unused_imports, reason = "not used yet")]
+pub(super) use self::chance::seeded_bits;
+pub use self::{chance::seed_chance, requests::Requests};
 use self::{
     rules::{Conditions, PartCopies, Rules, Tags},
     store::Store,
