@@ -17,6 +17,8 @@ mod memory;
 pub mod object;
 #[cfg(any(feature = "file", feature = "object"))]
 mod record;
+#[cfg(any(feature = "file", feature = "object"))]
+mod url;
 
 use std::{
     fmt::Debug,
@@ -33,6 +35,8 @@ use futures::{StreamExt, stream::BoxStream};
 pub use self::file::{Durability, FileStorage};
 #[cfg(feature = "object")]
 pub use self::object::ObjectStorage;
+#[cfg(any(feature = "file", feature = "object"))]
+pub use self::url::open;
 pub use self::{
     error::{Error, Result},
     memory::MemoryStorage,

@@ -1,4 +1,9 @@
-use std::{fmt::Debug, ops::Range, time::Duration, time::SystemTime};
+use std::{
+    fmt::Debug,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -105,6 +110,109 @@ pub trait Bucket: Debug + Send + Sync + 'static {
     /// A URL under which anybody may read the object for the next `lifetime`; `None` if this store
     /// cannot sign.
     async fn signed_url(&self, path: &Path, lifetime: Duration) -> Result<Option<String>>;
+}
+
+/// So that a bucket can be chosen at run time.
+#[async_trait]
+impl<B: Bucket + ?Sized> Bucket for Arc<B> {
+    fn profile(&self) -> Profile {
+        (**self).profile()
+    }
+
+    async fn get(&self, path: &Path, limit: Option<u64>) -> Result<Object> {
+        (**self).get(path, limit).await
+    }
+
+    async fn put(
+        &self,
+        path: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<UpdateVersion> {
+        (**self).put(path, payload, options).await
+    }
+
+    async fn stat(&self, path: &Path) -> Result<Stat> {
+        (**self).stat(path).await
+    }
+
+    async fn read(
+        &self,
+        path: &Path,
+        range: Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes>>> {
+        (**self).read(path, range).await
+    }
+
+    async fn delete(&self, path: &Path) -> Result<()> {
+        (**self).delete(path).await
+    }
+
+    fn list(&self, prefix: &Path) -> BoxStream<'static, Result<Listed>> {
+        (**self).list(prefix)
+    }
+
+    async fn copy(&self, from: &Path, to: &Path, mode: CopyMode) -> Result<()> {
+        (**self).copy(from, to, mode).await
+    }
+
+    async fn begin(&self, path: &Path, attributes: Attributes) -> Result<String> {
+        (**self).begin(path, attributes).await
+    }
+
+    async fn put_part(
+        &self,
+        path: &Path,
+        session: &str,
+        number: u32,
+        payload: PutPayload,
+    ) -> Result<String> {
+        (**self).put_part(path, session, number, payload).await
+    }
+
+    async fn copy_part(
+        &self,
+        path: &Path,
+        session: &str,
+        number: u32,
+        source: &Path,
+        range: Range<u64>,
+    ) -> Result<String> {
+        let copied = (**self).copy_part(path, session, number, source, range);
+        copied.await
+    }
+
+    async fn secure(
+        &self,
+        path: &Path,
+        session: &str,
+        parts: &[Part],
+        expected: Option<&str>,
+    ) -> Result<String> {
+        (**self).secure(path, session, parts, expected).await
+    }
+
+    async fn complete(
+        &self,
+        path: &Path,
+        session: &str,
+        parts: &[Part],
+        options: PutOptions,
+    ) -> Result<()> {
+        (**self).complete(path, session, parts, options).await
+    }
+
+    async fn abort(&self, path: &Path, session: &str) -> Result<()> {
+        (**self).abort(path, session).await
+    }
+
+    fn sessions(&self, prefix: &Path) -> BoxStream<'static, Result<Session>> {
+        (**self).sessions(prefix)
+    }
+
+    async fn signed_url(&self, path: &Path, lifetime: Duration) -> Result<Option<String>> {
+        (**self).signed_url(path, lifetime).await
+    }
 }
 
 /// What kind of store a [`Bucket`] is.

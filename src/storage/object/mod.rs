@@ -10,6 +10,8 @@
 mod appender;
 mod attributes;
 mod bucket;
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+mod cloud;
 mod concat;
 #[cfg(feature = "conformance")]
 mod faults;
@@ -41,6 +43,14 @@ use futures::stream::BoxStream;
 use object_store::path::Path;
 
 pub use self::bucket::{Bucket, Completion, Listed, OWNER, Object, Part, Profile, Session, Stat};
+#[cfg(feature = "azure")]
+pub use self::cloud::Azure;
+#[cfg(feature = "gcp")]
+pub use self::cloud::Gcs;
+#[cfg(feature = "aws")]
+pub use self::cloud::S3;
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
+pub use self::cloud::{Connector, open_bucket};
 use self::{
     appender::ObjectAppender,
     shared::{Settings, Shared},

@@ -40,6 +40,8 @@ pub(super) struct Writer {
     /// Numbers that are ours, and how many more are reserved next.
     numbers: Range<u32>,
     reserve: u32,
+    /// Numbers that the next state reserves.
+    granted: Range<u32>,
     loose: Loose,
     /// Segments that no state names yet.
     spilled: Vec<Segment>,
@@ -122,6 +124,7 @@ impl Writer {
             session,
             numbers: mem::take(&mut held.numbers),
             reserve: FIRST_RESERVE,
+            granted: 0..0,
             loose: Loose {
                 segments: base.segments.clone(),
                 tail: base.tail.clone(),
@@ -481,11 +484,10 @@ impl Writer {
         }
         let composed = Box::pin(self.compose(Reach::Parts)).await?;
         let mut state = composed.unwrap_or_else(|| self.base.clone());
-        let numbers = state.reserve(self.reserve, self.shared.profile.max_parts);
-        self.reserve = (self.reserve * 2).min(LAST_RESERVE);
-        self.store(state).await?;
-        self.numbers = numbers;
-        Ok(())
+        if self.granted.is_empty() {
+            self.granted = state.reserve(self.reserve, self.shared.profile.max_parts);
+        }
+        self.store(state).await
     }
 
     /// Sends what has to be a part, and waits for all that are on their way.
@@ -539,6 +541,10 @@ impl Writer {
             state.number = self.numbers.end;
         }
         state.session = self.session.clone();
+        if self.base.session.is_some() && self.numbers.is_empty() {
+            // Whoever goes on need not ask for them by a write of its own.
+            self.granted = state.reserve(self.reserve, self.shared.profile.max_parts);
+        }
         state.touch(SystemTime::now());
         Ok(Some(state))
     }
@@ -593,9 +599,14 @@ impl Writer {
         let before = self.base.offset();
         let named = state.segments.clone();
         let id = state.id().clone();
+        let granted = mem::take(&mut self.granted);
         let mut held = self.enter().await?;
         let replaced = self.shared.replace(&mut held, state).await;
         self.leave(held, replaced)?;
+        if !granted.is_empty() {
+            self.numbers = granted;
+            self.reserve = (self.reserve * 2).min(LAST_RESERVE);
+        }
         self.session = self.session.take().map(|session| {
             let stored = self.base.session.clone();
             stored.unwrap_or(session)

@@ -187,3 +187,39 @@ async fn with_little_memory_many_uploads_go_on_all_the_same() {
     };
     futures::future::join_all((0..20).map(upload)).await;
 }
+
+/// What the manual says of 1 GiB in bodies of three sizes; here all of them are 64 times smaller.
+#[tokio::test]
+async fn costs_are_those_of_the_manual() {
+    const PART: u64 = 128 << 10;
+    let length = 128 * PART;
+    // The size of a body, and what is written, read and removed.
+    let costs = [
+        (length, (134, 0, 0)),
+        (PART, (261, 0, 0)),
+        (PART / 128, (19_740, 3_200, 3_200)),
+    ];
+    for (body, (writes, reads, removals)) in costs {
+        let simulation = Simulation::new().min_part(PART);
+        let storage = ObjectStorage::new(simulation.clone()).part_size(PART);
+        storage.create(&draft("a", length)).await.unwrap();
+        let id = "a".parse().unwrap();
+        let all = content(length);
+        let mut at = 0;
+        while at < length {
+            let upload = storage.recall(&id).unwrap();
+            let bytes = all.slice(at as usize..(at + body) as usize);
+            patch(&storage, &upload, bytes, AppendMode::Streaming)
+                .await
+                .unwrap();
+            at += body;
+        }
+        let spent = spent(&simulation);
+        assert!(
+            spent.total() - spent.get - spent.delete <= writes
+                && spent.get <= reads
+                && spent.delete <= removals,
+            "{body}: {spent:?}"
+        );
+    }
+}

@@ -1,0 +1,29 @@
+//! The clouds: each store of object_store as a [`Bucket`](super::Bucket).
+//!
+//! What they have in common goes through `ObjectStore` (`objects.rs`). What it lacks are requests of our
+//! own (`raw.rs`), signed with what object_store makes public. This is the only part of the storages
+//! that sees HTTP.
+
+#[cfg(feature = "azure")]
+mod azure;
+#[cfg(feature = "azure")]
+mod blocks;
+mod body;
+mod connector;
+#[cfg(feature = "gcp")]
+mod gcs;
+mod objects;
+mod open;
+mod raw;
+#[cfg(feature = "aws")]
+mod s3;
+#[cfg(any(feature = "aws", feature = "gcp"))]
+mod xml;
+
+#[cfg(feature = "azure")]
+pub use self::azure::Azure;
+#[cfg(feature = "gcp")]
+pub use self::gcs::Gcs;
+#[cfg(feature = "aws")]
+pub use self::s3::S3;
+pub use self::{connector::Connector, open::open_bucket};
