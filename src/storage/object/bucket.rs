@@ -58,6 +58,10 @@ pub trait Bucket: Debug + Send + Sync + 'static {
     /// Makes `to` a copy of `from`, attributes included. Returns when it is whole.
     async fn copy(&self, from: &Path, to: &Path, mode: CopyMode) -> Result<()>;
 
+    /// Makes `to` the bytes of whole objects, one after the other: at most
+    /// [`Profile::max_sources`] of them. `options.mode` is a condition if it is `PutMode::Create`.
+    async fn compose(&self, sources: &[Path], to: &Path, options: PutOptions) -> Result<()>;
+
     /// Opens a session. `attributes` are those of the object to be.
     async fn begin(&self, path: &Path, attributes: Attributes) -> Result<String>;
 
@@ -156,6 +160,10 @@ impl<B: Bucket + ?Sized> Bucket for Arc<B> {
         (**self).copy(from, to, mode).await
     }
 
+    async fn compose(&self, sources: &[Path], to: &Path, options: PutOptions) -> Result<()> {
+        (**self).compose(sources, to, options).await
+    }
+
     async fn begin(&self, path: &Path, attributes: Attributes) -> Result<String> {
         (**self).begin(path, attributes).await
     }
@@ -231,6 +239,8 @@ pub struct Profile {
     pub completion: Completion,
     /// Whether parts stay as long as their session. Where they do not, [`Bucket::secure`] makes them.
     pub lasting_parts: bool,
+    /// Of how many objects [`Bucket::compose`] makes one; 0 if the store cannot.
+    pub max_sources: usize,
 }
 
 /// Where parts are put together.
@@ -256,6 +266,7 @@ impl Profile {
             equal_parts: false,
             completion: Completion::Conditional,
             lasting_parts: true,
+            max_sources: 0,
         }
     }
 }

@@ -61,6 +61,9 @@ impl Shared {
                 return Err(Error::Locked(target.id.clone()));
             }
         }
+        if self.compose(&state, &sources.paths()).await? {
+            return Ok(());
+        }
         if !state.is_complete() {
             let mut writer = self.open(&state.snapshot()).await?;
             let joined = self.join(&mut writer, &sources).await;
@@ -164,6 +167,10 @@ impl Sources {
 
     fn size(&self) -> u64 {
         self.0.last().map_or(0, |source| source.at.end)
+    }
+
+    fn paths(&self) -> Vec<Path> {
+        self.0.iter().map(|source| source.path.clone()).collect()
     }
 
     /// The source of the byte at `at`.

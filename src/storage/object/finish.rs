@@ -28,7 +28,7 @@ use crate::{
 const ATTEMPTS: u32 = 5;
 
 /// Whose object it is that stands in the way.
-enum Found {
+pub(super) enum Found {
     Nothing,
     Own(Stat),
     Foreign(Stat),
@@ -38,42 +38,46 @@ impl Writer {
     /// Saves everything, and finishes the upload if all of it is there. What only hinders the finish
     /// leaves it to somebody else.
     pub(super) async fn save_and_finish(&mut self) -> Result<(u64, Stage)> {
-        match self.take_whole().await? {
-            Some(payload) => {
-                let size = payload.content_length() as u64;
-                let mut held = self.enter().await?;
-                let shared = Arc::clone(&self.shared);
-                let placed = shared.finish_whole(&mut held, payload.clone()).await;
-                match self.leave(held, placed) {
-                    Ok(()) => return Ok((size, Stage::Finished)),
-                    Err(error @ (Error::Superseded(_) | Error::NotFound(_))) => return Err(error),
-                    Err(error) => {
-                        tracing::debug!(%error, id = %self.id(), "saved instead of finished");
-                        self.put_back(payload);
-                    }
+        let finished = match self.take_whole().await {
+            Ok(Some(payload)) => {
+                let placed = self.place_whole(payload.clone()).await;
+                if placed.is_err() {
+                    self.put_back(payload);
                 }
-                self.save(Reach::All).await?;
+                placed.map(|()| true)
             }
-            None => {
-                self.save(Reach::All).await?;
-                if self.stored_is_complete() {
-                    let mut held = self.enter().await?;
-                    let shared = Arc::clone(&self.shared);
-                    let finished = shared.finish_held(&mut held).await;
-                    match self.leave(held, finished) {
-                        Ok(()) => return Ok((self.stored(), Stage::Finished)),
-                        Err(error) => {
-                            tracing::debug!(%error, id = %self.id(), "not finished yet");
-                        }
-                    }
-                }
-            }
-        }
-        let stage = match self.stored_is_complete() {
-            true => Stage::Finishing,
-            false => Stage::Receiving,
+            Ok(None) => Ok(false),
+            Err(error) => Err(error),
         };
-        Ok((self.stored(), stage))
+        match finished {
+            Ok(true) => return Ok((self.stored(), Stage::Finished)),
+            Ok(false) => {}
+            Err(error @ (Error::Superseded(_) | Error::NotFound(_))) => return Err(error),
+            Err(error) => tracing::debug!(%error, id = %self.id(), "saved instead of finished"),
+        }
+        self.save(Reach::All).await?;
+        if !self.stored_is_complete() {
+            return Ok((self.stored(), Stage::Receiving));
+        }
+        if let Err(error) = self.finish_held().await {
+            tracing::debug!(%error, id = %self.id(), "not finished yet");
+            return Ok((self.stored(), Stage::Finishing));
+        }
+        Ok((self.stored(), Stage::Finished))
+    }
+
+    async fn place_whole(&mut self, payload: PutPayload) -> Result<()> {
+        let mut held = self.enter().await?;
+        let shared = Arc::clone(&self.shared);
+        let placed = shared.finish_whole(&mut held, payload).await;
+        self.leave(held, placed)
+    }
+
+    async fn finish_held(&mut self) -> Result<()> {
+        let mut held = self.enter().await?;
+        let shared = Arc::clone(&self.shared);
+        let finished = shared.finish_held(&mut held).await;
+        self.leave(held, finished)
     }
 }
 
@@ -131,7 +135,7 @@ impl Shared {
     }
 
     /// All is in place: the state says so, and nothing else is kept.
-    async fn close(self: &Arc<Self>, held: &mut Held, mut state: State) -> Result<()> {
+    pub(super) async fn close(self: &Arc<Self>, held: &mut Held, mut state: State) -> Result<()> {
         let mut rest = self.segment_paths(&state);
         if let Some(Place::Stage(name)) = state.session.as_ref().map(|session| &session.place) {
             rest.push(self.layout.stage(state.id(), name));
@@ -237,7 +241,7 @@ impl Shared {
             false => CopyMode::Create,
         };
         for tried in 1.. {
-            let copied = once(ASSEMBLY, self.bucket().copy(from, to, mode.clone())).await;
+            let copied = once(ASSEMBLY, self.bucket().copy(from, to, mode)).await;
             match self.find(to, upload).await? {
                 Found::Own(stat) if stat.size == state.offset() => return Ok(()),
                 Found::Foreign(_) if mode == CopyMode::Create => return Err(taken(upload)),
@@ -282,9 +286,8 @@ impl Shared {
                 ..PutOptions::default()
             };
             let put = self.bucket().put(&path, payload.clone(), options);
-            let error = match once(limit, put).await {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
+            let Err(error) = once(limit, put).await else {
+                return Ok(());
             };
             let clear = !is_unclear(&error);
             if (clear && !is_condition(&error)) || tried == ATTEMPTS {
@@ -308,7 +311,7 @@ impl Shared {
     }
 
     /// What is under a path.
-    async fn find(&self, path: &Path, upload: &Upload) -> Result<Found> {
+    pub(super) async fn find(&self, path: &Path, upload: &Upload) -> Result<Found> {
         match retry(ANSWER, || self.bucket().stat(path)).await {
             Ok(stat) => Ok(match &stat.owner {
                 Some(owner) if owner == upload.id.as_str() => Found::Own(stat),

@@ -12,6 +12,7 @@ mod attributes;
 mod bucket;
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
 mod cloud;
+mod compose;
 mod concat;
 #[cfg(feature = "conformance")]
 mod faults;
@@ -27,7 +28,7 @@ mod shared;
 #[cfg(feature = "conformance")]
 mod simulation;
 mod state;
-#[cfg(all(test, feature = "conformance"))]
+#[cfg(test)]
 mod tests;
 mod uploads;
 mod writer;

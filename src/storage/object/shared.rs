@@ -100,14 +100,17 @@ impl Shared {
             }
             return Ok(upload);
         }
-        let glance = match Glance::decode(id, &object.bytes)? {
-            Some(glance) => glance,
+        let (phase, upload) = match Glance::decode(id, &object.bytes)? {
+            Some(glance) => (glance.phase, glance.upload),
             // Much metadata.
-            None => return self.fetch(id).await.map(|known| known.state.snapshot()),
+            None => {
+                let state = self.fetch(id).await?.state;
+                (state.phase, state.snapshot())
+            }
         };
-        match glance.phase {
+        match phase {
             Phase::Deleted => Err(Error::NotFound(id.clone())),
-            Phase::Receiving | Phase::Finished => Ok(glance.upload),
+            Phase::Receiving | Phase::Finished => Ok(upload),
         }
     }
 

@@ -110,15 +110,12 @@ impl Shared {
                 Some(_) => state.reserve(FIRST_RESERVE, self.profile.max_parts),
                 None => 0..0,
             };
-            match self.replace(&mut held, state).await {
-                Err(error) => {
-                    held.numbers = 0..0;
-                    return Err(match error {
-                        Error::Superseded(_) => conflict(),
-                        error => error,
-                    });
-                }
-                Ok(()) => {}
+            if let Err(error) = self.replace(&mut held, state).await {
+                held.numbers = 0..0;
+                return Err(match error {
+                    Error::Superseded(_) => conflict(),
+                    error => error,
+                });
             }
             let mut state = self.known(&upload.id, &mut held).await?.state.clone();
             self.secure(&mut state).await?;

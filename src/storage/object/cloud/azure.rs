@@ -176,6 +176,7 @@ impl Bucket for Azure {
             equal_parts: false,
             completion: Completion::Staged,
             lasting_parts: false,
+            max_sources: 0,
         }
     }
 
@@ -259,6 +260,10 @@ impl Bucket for Azure {
     }
 
     /// Only a name: the blob comes into being with its blocks.
+    async fn compose(&self, _: &[Path], _: &Path, _: PutOptions) -> Result<()> {
+        Err(not_supported("objects are not composed"))
+    }
+
     async fn begin(&self, _: &Path, _: Attributes) -> Result<String> {
         blocks::session().map_err(|error| self.raw.error(error))
     }

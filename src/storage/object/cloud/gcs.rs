@@ -3,10 +3,10 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use http::{HeaderMap, HeaderValue, Method, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header::AUTHORIZATION};
 use object_store::{
-    Attributes, CopyMode, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
-    Result, UpdateVersion,
+    Attribute, Attributes, CopyMode, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
+    PutPayload, Result, UpdateVersion,
     client::{HttpClient, HttpRequest, HttpRequestBody},
     gcp::GoogleCloudStorage,
     multipart::MultipartStore,
@@ -17,7 +17,7 @@ use object_store::{
 use super::{
     super::bucket::{Bucket, Completion, Listed, Object, Part, Profile, Session, Stat},
     objects,
-    raw::{Raw, encode, not_supported},
+    raw::{Raw, condition, encode, not_supported},
     xml::{self, Element},
 };
 
@@ -106,12 +106,35 @@ impl Gcs {
     }
 }
 
+impl Gcs {
+    fn headers(&self, attributes: &Attributes) -> Result<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        for (attribute, value) in attributes {
+            let name = match attribute {
+                Attribute::CacheControl => "cache-control",
+                Attribute::ContentDisposition => "content-disposition",
+                Attribute::ContentEncoding => "content-encoding",
+                Attribute::ContentLanguage => "content-language",
+                Attribute::ContentType => "content-type",
+                Attribute::StorageClass => "x-goog-storage-class",
+                Attribute::Metadata(name) => &format!("{METADATA}{name}"),
+                _ => return Err(not_supported("an attribute that Google does not have")),
+            };
+            let name = HeaderName::try_from(name).map_err(|error| self.raw.error(error))?;
+            let value = HeaderValue::try_from(value.as_ref());
+            headers.insert(name, value.map_err(|error| self.raw.error(error))?);
+        }
+        Ok(headers)
+    }
+}
+
 #[async_trait]
 impl Bucket for Gcs {
     /// As S3, but nothing about parts takes a condition.
     fn profile(&self) -> Profile {
         Profile {
             completion: Completion::Unconditional,
+            max_sources: 32,
             ..Profile::s3()
         }
     }
@@ -151,6 +174,19 @@ impl Bucket for Gcs {
 
     async fn copy(&self, from: &Path, to: &Path, mode: CopyMode) -> Result<()> {
         objects::copy(&*self.store, from, to, mode).await
+    }
+
+    async fn compose(&self, sources: &[Path], to: &Path, options: PutOptions) -> Result<()> {
+        let mut headers = self.headers(&options.attributes)?;
+        if options.mode == PutMode::Create {
+            headers.insert(GENERATION_MATCH, HeaderValue::from_static("0"));
+        }
+        let body = xml::composition(sources.iter().map(AsRef::as_ref));
+        let query = [("compose".to_owned(), String::new())];
+        let mut request = self.request(Method::PUT, to, &query, body).await?;
+        request.headers_mut().extend(headers);
+        let composed = self.raw.send_patiently(to, request).await;
+        condition(&options.mode, composed.map(drop))
     }
 
     async fn begin(&self, path: &Path, attributes: Attributes) -> Result<String> {
@@ -236,5 +272,7 @@ impl Bucket for Gcs {
     }
 }
 
+const METADATA: &str = "x-goog-meta-";
+const GENERATION_MATCH: HeaderName = HeaderName::from_static("x-goog-if-generation-match");
 const ENDPOINT: &str = "https://storage.googleapis.com";
 pub(super) const STORE: &str = "GCS";

@@ -130,7 +130,6 @@ pub(super) fn client_options() -> ClientOptions {
 }
 
 /// What object_store says of a condition that did not hold: `AlreadyExists` for a creation.
-#[cfg(any(feature = "aws", feature = "azure"))]
 pub(super) fn condition<T>(mode: &PutMode, answer: Result<T>) -> Result<T> {
     match (mode, answer) {
         (PutMode::Create, Err(Error::Precondition { path, source })) => {

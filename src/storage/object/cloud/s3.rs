@@ -160,6 +160,10 @@ impl Bucket for S3 {
         objects::copy(&*self.store, from, to, mode).await
     }
 
+    async fn compose(&self, _: &[Path], _: &Path, _: PutOptions) -> Result<()> {
+        Err(not_supported("objects are not composed"))
+    }
+
     async fn begin(&self, path: &Path, attributes: Attributes) -> Result<String> {
         let options = PutMultipartOptions::from(attributes);
         self.store.create_multipart_opts(path, options).await

@@ -32,6 +32,18 @@ pub(super) fn completion(parts: impl Iterator<Item = Element>) -> String {
     body
 }
 
+/// The body of a request that makes one object of others.
+pub(super) fn composition<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let mut body = "<ComposeRequest>".to_owned();
+    for name in names {
+        body.push_str("<Component><Name>");
+        escape(&mut body, name);
+        body.push_str("</Name></Component>");
+    }
+    body.push_str("</ComposeRequest>");
+    body
+}
+
 pub(super) fn quoted(tag: &str) -> String {
     format!("\"{tag}\"")
 }

@@ -66,6 +66,7 @@ pub enum Operation {
     Delete,
     List,
     Copy,
+    Compose,
     Begin,
     PutPart,
     CopyPart,
@@ -225,6 +226,15 @@ impl<B: Bucket> Bucket for Faulty<B> {
         self.call(Operation::Copy, to, move |bucket| {
             let (from, to) = sent.clone();
             Box::pin(async move { bucket.copy(&from, &to, mode).await })
+        })
+        .await
+    }
+
+    async fn compose(&self, sources: &[Path], to: &Path, options: PutOptions) -> Result<()> {
+        let sent = (sources.to_vec(), to.clone(), options);
+        self.call(Operation::Compose, to, move |bucket| {
+            let (sources, to, options) = sent.clone();
+            Box::pin(async move { bucket.compose(&sources, &to, options).await })
         })
         .await
     }

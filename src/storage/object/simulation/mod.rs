@@ -287,6 +287,20 @@ impl Bucket for Simulation {
         store.copy(&self.rules, from, to, mode)
     }
 
+    async fn compose(&self, sources: &[Path], to: &Path, options: PutOptions) -> Result<()> {
+        let mut store = self.lock();
+        store.requests.compose += 1;
+        if sources.len() > self.rules.profile.max_sources {
+            return Err(store::not_supported("so many objects are not composed"));
+        }
+        let mut bytes = Vec::new();
+        for source in sources {
+            bytes.extend_from_slice(&store.find(source)?.bytes);
+        }
+        store.put(&self.rules, to, bytes.into(), options)?;
+        Ok(())
+    }
+
     async fn begin(&self, path: &Path, attributes: Attributes) -> Result<String> {
         let mut store = self.lock();
         store.requests.begin += 1;

@@ -18,6 +18,8 @@ pub struct Requests {
     pub copy: u64,
     /// Sessions opened.
     pub begin: u64,
+    /// Objects made of others.
+    pub compose: u64,
     /// Parts written.
     pub put_part: u64,
     /// Parts made of other objects.
@@ -49,6 +51,7 @@ impl Requests {
             + self.delete
             + self.list
             + self.copy
+            + self.compose
             + self.begin
             + self.put_part
             + self.copy_part

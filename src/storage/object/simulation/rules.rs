@@ -57,6 +57,7 @@ impl Rules {
     pub(super) fn gcs() -> Self {
         let mut gcs = Self::s3();
         gcs.profile.completion = Completion::Unconditional;
+        gcs.profile.max_sources = 32;
         gcs.versions = Versions::Generation;
         gcs.part_copies = PartCopies::None;
         gcs
@@ -71,6 +72,7 @@ impl Rules {
             equal_parts: false,
             completion: Completion::Staged,
             lasting_parts: false,
+            max_sources: 0,
         };
         azure.part_copies = PartCopies::OfAll;
         azure

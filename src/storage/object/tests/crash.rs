@@ -52,7 +52,7 @@ impl Client {
         match scenario.kind {
             Made::Whole => {
                 self.upload(storage, draft("a", scenario.length), scenario)
-                    .await?
+                    .await?;
             }
             Made::Joined => {
                 let mut parts = Vec::new();

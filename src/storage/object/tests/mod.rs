@@ -1,3 +1,5 @@
+#![cfg(feature = "conformance")]
+
 mod budget;
 mod crash;
 mod nodes;

@@ -105,3 +105,38 @@ async fn a_store_that_ignores_conditions_is_refused_for_many_nodes() {
         assert_eq!(simulation.paths(), []);
     }
 }
+
+#[tokio::test]
+async fn a_store_that_can_makes_one_object_of_many_by_itself() {
+    for parts in [1, 3, 40] {
+        let simulation = Simulation::gcs().min_part(PART);
+        let storage = small(&simulation);
+        let mut joined = Vec::new();
+        for number in 0..parts {
+            let mut part = draft(&format!("p{number}"), number);
+            part.kind = Kind::Partial;
+            storage.create(&part).await.unwrap();
+            let part = storage.load(&part.id).await.unwrap();
+            joined.push(
+                patch(&storage, &part, content(number), AppendMode::Streaming)
+                    .await
+                    .unwrap(),
+            );
+        }
+        let ids = joined.iter().map(|part| part.id.clone()).collect();
+        let mut target = draft("a", joined.iter().map(|part| part.offset).sum());
+        target.kind = Kind::Final(crate::protocol::Concat::new("final;…", ids));
+        storage.create(&target).await.unwrap();
+        simulation.reset_requests();
+        storage.concat(&target, &joined).await.unwrap();
+        let spent = simulation.requests();
+        assert_eq!((spent.read, spent.put_part), (0, 0), "{spent:?}");
+        let upload = storage.load(&target.id).await.unwrap();
+        let expected: Vec<Bytes> = (0..parts).map(content).collect();
+        assert_eq!(read(&storage, &upload).await, expected.concat());
+        simulation.advance(Duration::from_secs(7200));
+        storage.reclaim(simulation.now()).await.unwrap();
+        let stages = simulation.paths().into_iter();
+        assert_eq!(stages.filter(|path| path.as_ref().contains("a.")).count(), 0);
+    }
+}

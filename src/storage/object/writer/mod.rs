@@ -1,0 +1,269 @@
+//! The way of bytes into the store.
+
+mod parts;
+mod save;
+
+use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
+
+use object_store::PutPayload;
+use tokio::{
+    sync::{OwnedMutexGuard, OwnedSemaphorePermit, TryAcquireError},
+    time::Instant,
+};
+
+use self::parts::Flight;
+pub(super) use self::{parts::FIRST_RESERVE, save::Reach};
+use super::{
+    bucket::Part,
+    loose::{Loose, PIECE},
+    retry::{once, transfer},
+    seat::{Held, Seat},
+    shared::Shared,
+    state::{Segment, Session, State},
+};
+use crate::{
+    protocol::{Length, UploadId},
+    storage::{Error, Result},
+};
+
+/// Moves the bytes of one upload into parts, and what is left into its state.
+///
+/// Bytes are *loose* until there are enough for a part. A part is sent under a number that nobody uses
+/// again; parts count once a state names them, and only those do of which all earlier ones are stored.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    seat: Arc<Seat>,
+    epoch: u64,
+    /// What is stored, and by which write.
+    base: State,
+    write: String,
+    /// Where parts go; not in the state yet, maybe.
+    session: Option<Session>,
+    /// Numbers that are ours, and how many more are reserved next.
+    numbers: Range<u32>,
+    reserve: u32,
+    /// Numbers that the next state reserves.
+    granted: Range<u32>,
+    loose: Loose,
+    /// Segments that no state names yet.
+    spilled: Vec<Segment>,
+    /// Segments whose bytes are in parts now.
+    stale: Vec<Segment>,
+    flights: VecDeque<Flight>,
+    /// Parts that are stored, and in no state yet. There is no gap before them.
+    done: Vec<Part>,
+    hole: Hole,
+    saved: Instant,
+    unsaved: u64,
+}
+
+/// Whether bytes are missing between those that are stored and those that come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hole {
+    None,
+    /// A part could not be stored: nothing behind it counts.
+    Torn,
+    /// Somebody else writes.
+    Superseded,
+}
+
+impl Writer {
+    /// A writer that goes on from what is held, in `session`. Numbers that are held for the process go with
+    /// it.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        seat: Arc<Seat>,
+        held: &mut Held,
+        session: Option<Session>,
+    ) -> Self {
+        let known = held.known.as_ref().expect("it was looked at before");
+        let base = known.state.clone();
+        Self {
+            epoch: seat.next_epoch(),
+            write: known.write.clone(),
+            session,
+            numbers: mem::take(&mut held.numbers),
+            reserve: FIRST_RESERVE,
+            granted: 0..0,
+            loose: Loose {
+                segments: base.segments.clone(),
+                tail: base.tail.clone(),
+                ..Loose::default()
+            },
+            spilled: Vec::new(),
+            stale: Vec::new(),
+            flights: VecDeque::new(),
+            done: Vec::new(),
+            hole: Hole::None,
+            saved: Instant::now(),
+            unsaved: 0,
+            base,
+            shared,
+            seat,
+        }
+    }
+
+    pub(super) fn id(&self) -> &UploadId {
+        self.base.id()
+    }
+
+    /// Bytes that a state names.
+    pub(super) fn stored(&self) -> u64 {
+        self.base.offset()
+    }
+
+    /// Whether all bytes were taken.
+    pub(super) fn is_complete(&self) -> bool {
+        self.base.description().length == Length::Known(self.taken())
+    }
+
+    /// Bytes that were taken, saved or not.
+    pub(super) fn taken(&self) -> u64 {
+        self.base.offset() + self.unsaved
+    }
+
+    /// Whether a state names all bytes.
+    pub(super) fn stored_is_complete(&self) -> bool {
+        self.base.is_complete()
+    }
+
+    /// Whether bytes are there that are fewer than a part.
+    pub(super) fn is_loose(&self) -> bool {
+        self.loose.size() > 0
+    }
+
+    /// Size of a part, in bytes.
+    pub(super) fn part_size(&self) -> u64 {
+        self.base.part_size
+    }
+
+    /// Whether something was taken that is not saved.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.unsaved > 0
+    }
+
+    /// Takes bytes. Returns when there is room for more.
+    pub(super) async fn write(&mut self, mut data: &[u8]) -> Result<()> {
+        match self.hole {
+            Hole::None if self.seat.is_latest(self.epoch) => {}
+            Hole::Torn => return Err(Error::Backend("a part was not stored".into())),
+            Hole::None | Hole::Superseded => return Err(Error::Superseded(self.id().clone())),
+        }
+        while !data.is_empty() {
+            let (piece, rest) = data.split_at(data.len().min(PIECE));
+            data = rest;
+            let memory = self.memory(piece.len()).await?;
+            self.loose.fresh.push(piece, memory);
+            self.unsaved += piece.len() as u64;
+            while self.wants_parts() && self.loose.size() >= self.base.part_size {
+                self.dispatch(self.base.part_size).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was not saved is not to be. Nothing of it was visible.
+    pub(super) async fn discard(mut self) {
+        for flight in self.flights.drain(..) {
+            // The number is used up; what becomes of the part does not matter.
+            if let Some(task) = flight.task {
+                task.abort();
+            }
+        }
+        if let Some(session) = self.session.take()
+            && self.base.session.is_none()
+        {
+            let path = self.shared.path(&session, &self.base);
+            let bucket = self.shared.bucket();
+            let aborted = once(transfer(0), bucket.abort(&path, &session.id)).await;
+            if let Err(error) = aborted {
+                tracing::debug!(%error, "left for the sweep");
+            }
+            self.numbers = 0..0;
+        }
+        let spilled = mem::take(&mut self.spilled);
+        self.forget(spilled);
+        self.close().await;
+    }
+
+    /// Gives back what is of use to the next writer of this process.
+    pub(super) async fn close(self) {
+        let mut held = self.seat.turn.lock().await;
+        if self.seat.is_latest(self.epoch) && self.base.session.is_some() {
+            held.numbers = self.numbers;
+        }
+        held.trim();
+    }
+
+    /// Takes the turn, if this is still the latest writer and the state is still the one it goes on from.
+    /// Whoever is done with it [leaves](Self::leave).
+    pub(super) async fn enter(&mut self) -> Result<OwnedMutexGuard<Held>> {
+        let mut held = Arc::clone(&self.seat.turn).lock_owned().await;
+        let current = self.seat.is_latest(self.epoch)
+            && self.shared.known(self.base.id(), &mut held).await?.write == self.write;
+        match current {
+            true => Ok(held),
+            false => {
+                self.hole = Hole::Superseded;
+                Err(Error::Superseded(self.id().clone()))
+            }
+        }
+    }
+
+    /// Goes on from what is held now, whatever came of the turn.
+    pub(super) fn leave<T>(&mut self, held: OwnedMutexGuard<Held>, done: Result<T>) -> Result<T> {
+        match (&done, &held.known) {
+            (Err(Error::Superseded(_)), _) => self.hole = Hole::Superseded,
+            (_, Some(known)) => {
+                self.base = known.state.clone();
+                self.write = known.write.clone();
+            }
+            (_, None) => {}
+        }
+        self.seat.show(&held);
+        done
+    }
+
+    /// All bytes of the upload, if no part was ever begun and all are here.
+    pub(super) async fn take_whole(&mut self) -> Result<Option<PutPayload>> {
+        if self.session.is_some() || self.hole != Hole::None || !self.is_complete() {
+            return Ok(None);
+        }
+        let (payload, _) = self
+            .loose
+            .take(u64::MAX, &self.shared, self.base.id())
+            .await?;
+        Ok(Some(payload))
+    }
+
+    /// Gives back what was taken as a whole.
+    pub(super) fn put_back(&mut self, payload: PutPayload) {
+        self.loose.tail = payload.into_iter().collect();
+    }
+
+    /// The right to hold bytes. While it is not to be had, none are held for long.
+    async fn memory(&mut self, size: usize) -> Result<OwnedSemaphorePermit> {
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        let memory = Arc::clone(&self.shared.memory);
+        match Arc::clone(&memory).try_acquire_many_owned(size) {
+            Ok(permit) => return Ok(permit),
+            Err(TryAcquireError::NoPermits) => {}
+            Err(TryAcquireError::Closed) => unreachable!("it is never closed"),
+        }
+        if self.loose.fresh.size() > self.inline_limit(0) {
+            self.spill().await?;
+        }
+        let permit = memory.acquire_many_owned(size).await;
+        permit.map_err(|error| Error::Backend(Box::new(error)))
+    }
+
+    /// Small uploads are written as a whole.
+    fn wants_parts(&self) -> bool {
+        self.session.is_some()
+            || match self.base.description().length {
+                Length::Known(length) => length > self.base.part_size,
+                Length::Deferred => true,
+            }
+    }
+}

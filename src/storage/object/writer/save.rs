@@ -1,0 +1,200 @@
+//! Making bytes count.
+
+use std::{mem, time::SystemTime};
+
+use object_store::{PutMode, PutPayload};
+use tokio::time::{Duration, Instant};
+
+use super::{Hole, Writer, parts::LAST_RESERVE};
+use crate::storage::{
+    Result,
+    object::{
+        retry::{retry, transfer},
+        shared::{backend, nonce},
+        state::{Segment, State, Tail},
+    },
+};
+
+/// How much of what was taken is to be saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::storage::object) enum Reach {
+    /// Parts that are stored already.
+    Parts,
+    /// What is stored already, and loose bytes if there is nothing between.
+    SoFar,
+    /// All.
+    All,
+}
+
+/// The longest time, and the most bytes, that a crash may cost a body that does not pause.
+const CHECKPOINT: Duration = Duration::from_secs(30);
+const CHECKPOINT_BYTES: u64 = 1 << 30;
+
+/// A tail of that many times the bytes that are new is written with the state again. A longer one would
+/// cost many small requests too much, and becomes a segment.
+const REWRITES: u64 = 4;
+
+impl Writer {
+    /// Whether a crash would cost too much by now.
+    pub(in crate::storage::object) fn is_due(&self) -> bool {
+        self.unsaved >= CHECKPOINT_BYTES || self.saved.elapsed() >= CHECKPOINT
+    }
+
+    /// Makes what was taken count, as far as `reach` says.
+    ///
+    /// # Errors
+    /// What was stored before the error counts then, if a state could be written at all.
+    pub(in crate::storage::object) async fn save(&mut self, reach: Reach) -> Result<()> {
+        let sent = self.send_rest(reach).await;
+        let state = self.compose(reach).await?;
+        if let Some(state) = state {
+            self.store(state).await?;
+        }
+        sent
+    }
+
+    /// Sends what has to be a part, and waits for all that are on their way.
+    async fn send_rest(&mut self, reach: Reach) -> Result<()> {
+        if reach == Reach::All && self.hole == Hole::None {
+            let last = self.is_complete() && self.session.is_some();
+            if last && self.loose.size() > 0 {
+                self.dispatch(self.loose.size()).await?;
+            }
+        }
+        while let Some(flight) = self.flights.front() {
+            if reach != Reach::All && !flight.has_landed() {
+                break;
+            }
+            self.land().await?;
+        }
+        Ok(())
+    }
+
+    /// The state that names what is stored; `None` if that is the one there is.
+    pub(super) async fn compose(&mut self, reach: Reach) -> Result<Option<State>> {
+        let whole = reach != Reach::Parts && self.flights.is_empty() && self.hole == Hole::None;
+        let in_parts = self.base.parts_size() + self.done.iter().map(|part| part.size).sum::<u64>();
+        let grown = whole && self.taken() > in_parts.max(self.base.offset());
+        if self.done.is_empty() && !grown {
+            return Ok(None);
+        }
+        if grown && self.is_long(reach) {
+            self.spill().await?;
+        }
+        let mut state = self.base.clone();
+        if !self.done.is_empty() {
+            // Whatever was loose is in the first of them.
+            state.parts.extend(self.done.iter().cloned());
+            state.segments.clear();
+            state.tail = Tail::default();
+        }
+        if whole {
+            let (fresh, memory) = self.loose.fresh.take(u64::MAX);
+            // Few enough to be held without counting.
+            drop(memory);
+            fresh
+                .into_iter()
+                .for_each(|piece| self.loose.tail.push(piece));
+            state.segments = self.loose.segments.clone();
+            state.tail = self.loose.tail.clone();
+        }
+        if state.session.is_none() && self.session.is_some() {
+            let reserve = self.numbers.start.saturating_add(LAST_RESERVE);
+            self.numbers.end = self.numbers.end.min(reserve);
+            state.number = self.numbers.end;
+        }
+        state.session = self.session.clone();
+        if self.base.session.is_some() && self.numbers.is_empty() {
+            // Whoever goes on need not ask for them by a write of its own.
+            self.granted = state.reserve(self.reserve, self.shared.profile.max_parts);
+        }
+        state.touch(SystemTime::now());
+        Ok(Some(state))
+    }
+
+    /// Whether the tail would be too long to be written with the state.
+    fn is_long(&self, reach: Reach) -> bool {
+        let fresh = self.loose.fresh.size();
+        let added = match reach {
+            // A body that goes on does not hold what it has saved.
+            Reach::Parts | Reach::SoFar => 0,
+            Reach::All => self.unsaved,
+        };
+        self.loose.tail.size() + fresh > self.inline_limit(added)
+    }
+
+    /// Up to how many bytes are written with the state, when that many are new.
+    pub(super) fn inline_limit(&self, added: u64) -> u64 {
+        let small = (64 << 10).min(self.base.part_size / 128);
+        small.max(added.saturating_mul(REWRITES))
+    }
+
+    /// Stores the tail and all fresh bytes as a segment.
+    pub(super) async fn spill(&mut self) -> Result<()> {
+        let segment = Segment {
+            name: nonce()?,
+            size: self.loose.tail.size() + self.loose.fresh.size(),
+        };
+        let (fresh, memory) = self.loose.fresh.take(u64::MAX);
+        let tail = self.loose.tail.pieces().iter().cloned();
+        let payload: PutPayload = tail.chain(fresh.iter().cloned()).collect();
+        let path = self.shared.layout.segment(self.base.id(), &segment);
+        let limit = transfer(segment.size);
+        let bucket = self.shared.bucket();
+        let stored = retry(limit, || {
+            bucket.put(&path, payload.clone(), PutMode::Overwrite.into())
+        });
+        if let Err(error) = stored.await {
+            self.hole = Hole::Torn;
+            return Err(backend(error));
+        }
+        drop(memory);
+        self.loose.tail = Tail::default();
+        self.loose.segments.push(segment.clone());
+        self.spilled.push(segment);
+        Ok(())
+    }
+
+    /// Replaces the state, under the condition that nobody else has.
+    pub(super) async fn store(&mut self, mut state: State) -> Result<()> {
+        self.shared.secure(&mut state).await?;
+        let offset = state.offset();
+        let before = self.base.offset();
+        let named = state.segments.clone();
+        let id = state.id().clone();
+        let granted = mem::take(&mut self.granted);
+        let mut held = self.enter().await?;
+        let replaced = self.shared.replace(&mut held, state).await;
+        self.leave(held, replaced)?;
+        if !granted.is_empty() {
+            self.numbers = granted;
+            self.reserve = (self.reserve * 2).min(LAST_RESERVE);
+        }
+        self.session = self.session.take().map(|session| {
+            let stored = self.base.session.clone();
+            stored.unwrap_or(session)
+        });
+        self.done.clear();
+        self.saved = Instant::now();
+        self.unsaved = self.unsaved.saturating_sub(offset - before);
+        self.spilled.retain(|segment| !named.contains(segment));
+        let stale = mem::take(&mut self.stale);
+        let (kept, gone) = stale
+            .into_iter()
+            .partition::<Vec<_>, _>(|segment| named.contains(segment));
+        self.stale = kept;
+        tracing::trace!(%id, offset, "saved");
+        self.forget(gone);
+        Ok(())
+    }
+
+    pub(super) fn forget(&self, segments: Vec<Segment>) {
+        let layout = &self.shared.layout;
+        let paths = segments.iter();
+        self.shared.discard(
+            paths
+                .map(|segment| layout.segment(self.base.id(), segment))
+                .collect(),
+        );
+    }
+}
