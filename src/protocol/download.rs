@@ -152,6 +152,17 @@ pub(crate) fn render(upload: &Upload, selection: &Selection) -> Response<()> {
     response
 }
 
+/// The head of an answer whose bytes are to be had at `url`. Whoever has the URL may read them, for a
+/// while: it is kept by nobody on the way.
+pub(crate) fn render_redirect(url: &HeaderValue) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, url.clone());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// Types that browsers show without running anything.
 const INLINE: [&str; 22] = [
     "application/pdf",
@@ -178,12 +189,12 @@ const INLINE: [&str; 22] = [
     "video/webm",
 ];
 
-fn is_inline(kind: &str) -> bool {
+pub(crate) fn is_inline(kind: &str) -> bool {
     INLINE.contains(&kind)
 }
 
 /// The type the client declared, without parameters, in lower case.
-fn content_type(upload: &Upload) -> Option<String> {
+pub(crate) fn content_type(upload: &Upload) -> Option<String> {
     ["filetype", "type", "content-type", "contentType"]
         .into_iter()
         .find_map(|key| {
@@ -194,7 +205,7 @@ fn content_type(upload: &Upload) -> Option<String> {
 }
 
 /// `Content-Disposition` by RFC 6266: a name for everybody, and the exact one by RFC 8187.
-fn disposition(upload: &Upload, inline: bool) -> String {
+pub(crate) fn disposition(upload: &Upload, inline: bool) -> String {
     let kind = if inline { "inline" } else { "attachment" };
     let name = upload
         .metadata

@@ -22,8 +22,10 @@ mod mount;
 mod tus1;
 mod upload;
 
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, HeaderValue, Method, Response};
 
+#[cfg(feature = "object")]
+pub(crate) use self::download::{content_type, disposition, is_inline};
 pub use self::{
     append::{Append, Content, Plan, Room, Verify},
     checksum::{Algorithm, Checksum},
@@ -143,8 +145,8 @@ pub enum Outcome {
         upload: Upload,
         /// Its URL.
         location: String,
-        /// Whether the request carried bytes of it.
-        content: Availability,
+        /// Where it stands, if the request carried bytes of it.
+        offset: Option<u64>,
     },
     /// [`Operation::Inspect`]
     Inspected(Upload),
@@ -154,6 +156,8 @@ pub enum Outcome {
     Terminated,
     /// [`Operation::Download`]
     Downloaded(Upload, Selection),
+    /// [`Operation::Download`]: the bytes are to be had elsewhere, at this URL.
+    Redirected(HeaderValue),
 }
 
 /// Why nothing, or not all, was done; and where the upload stands now, if that helps the client.

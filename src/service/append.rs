@@ -1,46 +1,50 @@
 use std::time::SystemTime;
 
-use tokio_util::sync::CancellationToken;
-
 use super::{
     TusService,
     body::RequestBody,
     engine::refusal,
     handle::{Answer, refuse},
     linger::linger,
-    pump::{Pump, Signals, mode},
+    pump::mode,
+    receive::{Delivery, Opened},
     session::{Claim, Origin, Takeover},
 };
 use crate::{
-    protocol::{Append, Content, Error, Length, Outcome, Plan, Refusal, Room, Upload},
+    protocol::{Append, Content, Error, Length, Outcome, Plan, Refusal, Upload},
     storage::{self, AppendMode},
 };
 
 /// How often an upload may change between being loaded and being opened.
 const ATTEMPTS: usize = 3;
 
+/// An upload, and what may be done with the body that comes for it.
+#[derive(Debug)]
+struct Found {
+    upload: Upload,
+    plan: Plan,
+}
+
 impl TusService {
     /// PATCH. Refuses what can be refused before anybody is disturbed; the rest is detached.
     pub(super) async fn append(&self, append: Append, body: RequestBody) -> Answer {
-        let decided = async {
-            let upload = self.load(&append.id).await?;
-            let admitted = self.decide(&append, &upload).and_then(|_| self.admit());
-            match admitted {
-                Ok(admission) => Ok((upload, admission)),
-                Err(error) => Err(locate(error, upload)),
-            }
+        let admitted = match self.find(&append).await {
+            Ok(found) => match self.admit() {
+                Ok(admission) => Ok((found, admission)),
+                Err(error) => Err(locate(error, found.upload)),
+            },
+            Err(refusal) => Err(refusal),
         };
-        let (upload, admission) = match decided.await {
-            Ok(decided) => decided,
+        let (found, admission) = match admitted {
+            Ok(admitted) => admitted,
             Err(refusal) => return refuse(body, refusal),
         };
-        let abandoned = CancellationToken::new();
-        let _abandon = abandoned.clone().drop_guard();
-        let tus = self.clone();
+        let (delivery, _abandon) = Delivery::new(append.content.clone(), body);
         let content = append.content.clone();
+        let tus = self.clone();
         self.detached_with(Some(&content), async move {
             let _admission = admission;
-            tus.append_detached(append, upload, body, abandoned).await
+            tus.append_detached(append, found, delivery).await
         })
         .await
     }
@@ -48,80 +52,66 @@ impl TusService {
     async fn append_detached(
         self,
         append: Append,
-        mut upload: Upload,
-        mut body: RequestBody,
-        abandoned: CancellationToken,
+        mut found: Found,
+        mut delivery: Delivery,
     ) -> Answer {
         let mut claim = match self.claim(&append.id, Takeover::At(append.offset)).await {
             Ok(claim) => claim,
-            Err(error) => return refuse(body, self.refusal_at(error, upload).await),
+            Err(error) => {
+                let refusal = self.refusal_at(error, found.upload).await;
+                return refuse(delivery.body, refusal);
+            }
         };
         if claim.origin == Origin::Succession {
-            upload = match self.load(&append.id).await {
-                Ok(upload) => upload,
-                Err(error) => return refuse(body, error),
+            found = match self.find(&append).await {
+                Ok(found) => found,
+                Err(refusal) => return refuse(delivery.body, refusal),
             };
         }
-        let pumped = self
-            .pump(&append, &mut upload, &mut claim, &mut body, abandoned)
-            .await;
-        linger(body);
-        pumped?;
+        let pumped = self.pump(&append, found, &mut delivery, &mut claim).await;
+        linger(delivery.body);
+        let mut upload = pumped?;
         self.finish_if_complete(&mut upload).await?;
         Ok(Outcome::Appended(upload))
     }
 
-    /// Opens the upload and moves the body into it. `upload` is where it stands afterwards.
+    /// Opens the upload and moves the body into it. Gives where it stands afterwards.
     async fn pump(
         &self,
         append: &Append,
-        upload: &mut Upload,
+        mut found: Found,
+        delivery: &mut Delivery,
         claim: &mut Claim,
-        body: &mut RequestBody,
-        abandoned: CancellationToken,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Upload, Refusal> {
         let mut attempt = 1;
-        let (plan, appender) = loop {
-            let plan = self
-                .decide(append, upload)
-                .map_err(|error| locate(error, upload.clone()))?;
-            match self.open(upload, plan, &append.content).await {
-                Ok(appender) => break (plan, appender),
+        let opened = loop {
+            match self.open_declared(&mut found, &append.content).await {
+                Ok(opened) => break opened,
                 Err(storage::Error::Conflict(_)) if attempt < ATTEMPTS => attempt += 1,
-                Err(error) => return Err(self.refusal_at(refusal(error), upload.clone()).await),
+                Err(error) => return Err(self.refusal_at(refusal(error), found.upload).await),
             }
-            *upload = self.load(&upload.id).await?;
+            found = self.look_up(append).await?;
         };
-        let declare = plan
-            .declare
-            .filter(|_| mode(&append.content) == AppendMode::Atomic);
-        let body = (appender, plan.room, body);
-        self.receive(upload, body, &append.content, claim, abandoned)
-            .await?;
-        if let Some(length) = declare {
-            self.declare(upload, length).await.map_err(refusal)?;
+        let Found { mut upload, plan } = found;
+        self.receive(&mut upload, opened, delivery, claim).await?;
+        if let Some(length) = plan.declare
+            && mode(&append.content) == AppendMode::Atomic
+        {
+            self.declare(&mut upload, length).await.map_err(refusal)?;
         }
-        Ok(())
+        Ok(upload)
     }
 
-    /// Opens the upload, if it takes bytes. A length is declared before they come; under a checksum
-    /// after they have been verified, for nothing of a request whose checksum does not hold may stay.
-    async fn open(
-        &self,
-        upload: &mut Upload,
-        plan: Plan,
-        content: &Content,
-    ) -> storage::Result<Option<Box<dyn storage::Appender>>> {
+    /// Opens the upload. A length is declared before its bytes come; under a checksum after they have
+    /// been verified, for nothing of a request whose checksum does not hold may stay.
+    async fn open_declared(&self, found: &mut Found, content: &Content) -> storage::Result<Opened> {
+        let Found { upload, plan } = found;
         if let Some(length) = plan.declare
             && mode(content) == AppendMode::Streaming
         {
             self.declare(upload, length).await?;
         }
-        let storage = &self.engine.storage;
-        match plan.room.bytes {
-            0 => Ok(None),
-            _ => storage.append(upload, mode(content)).await.map(Some),
-        }
+        self.open(upload, plan.room, content).await
     }
 
     async fn declare(&self, upload: &mut Upload, length: u64) -> storage::Result<()> {
@@ -130,37 +120,29 @@ impl TusService {
         Ok(())
     }
 
-    /// Moves a body into an open upload. `upload` is where it stands afterwards.
-    pub(super) async fn receive(
-        &self,
-        upload: &mut Upload,
-        (appender, room, body): (Option<Box<dyn storage::Appender>>, Room, &mut RequestBody),
-        content: &Content,
-        claim: &mut Claim,
-        abandoned: CancellationToken,
-    ) -> Result<(), Refusal> {
-        let signals = Signals {
-            stop: self.engine.stop.clone(),
-            abandoned,
-        };
-        let limits = &self.config.offer.limits;
-        let pump = Pump::new(
-            appender,
-            claim,
-            content,
-            (upload.offset, room),
-            limits,
-            signals,
-        );
-        match pump.run(body).await {
-            Ok(offset) => {
-                if offset > upload.offset {
-                    upload.offset = offset;
-                    upload.touched = SystemTime::now();
-                }
-                Ok(())
-            }
-            Err(error) => Err(self.refusal_at(error, upload.clone()).await),
+    /// The upload, if it may take the bytes: as the storage recalls it, or else as it is stored.
+    async fn find(&self, append: &Append) -> Result<Found, Refusal> {
+        match self.recollect(append) {
+            Some(found) => Ok(found),
+            None => self.look_up(append).await,
+        }
+    }
+
+    /// The upload as the storage recalls it. What is recalled may be old: it refuses nothing, and is good
+    /// only for a request that stores something, for that is what notices.
+    fn recollect(&self, append: &Append) -> Option<Found> {
+        let upload = self.recall(&append.id)?;
+        let plan = self.decide(append, &upload).ok()?;
+        let stores = plan.room.bytes > 0 && append.content.length != Some(0);
+        stores.then_some(Found { upload, plan })
+    }
+
+    /// The upload as it is stored.
+    async fn look_up(&self, append: &Append) -> Result<Found, Refusal> {
+        let upload = self.load(&append.id).await?;
+        match self.decide(append, &upload) {
+            Ok(plan) => Ok(Found { upload, plan }),
+            Err(error) => Err(locate(error, upload)),
         }
     }
 

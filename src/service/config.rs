@@ -13,6 +13,8 @@ pub(super) struct Config {
     pub(super) base_url: Option<Uri>,
     pub(super) forwarded: Forwarded,
     pub(super) cors: Cors,
+    /// Its availability is in the offer too.
+    pub(super) downloads: Downloads,
     pub(super) key: KeyTemplate,
     pub(super) concat_parts: ConcatParts,
     pub(super) lifetime: Option<Duration>,
@@ -27,6 +29,7 @@ impl Default for Config {
             base_url: None,
             forwarded: Forwarded::Ignore,
             cors: Cors::any(),
+            downloads: Downloads::attachment(),
             key: KeyTemplate::default(),
             concat_parts: ConcatParts::Keep,
             lifetime: None,
@@ -57,7 +60,15 @@ pub enum ConcatParts {
 
 /// Whether and how finished uploads can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Downloads(Availability);
+pub struct Downloads(Way);
+
+/// How bytes reach whoever reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Nowhere,
+    Through,
+    Beside(Duration),
+}
 
 impl Downloads {
     /// With GET and ranges. Types that browsers show without running anything (images without SVG,
@@ -65,16 +76,47 @@ impl Downloads {
     /// `application/octet-stream`. The default.
     #[must_use]
     pub fn attachment() -> Self {
-        Self(Availability::On)
+        Self(Way::Through)
+    }
+
+    /// With GET, from the storage itself: the answer is 307 and a signed URL, under which anybody may
+    /// read the upload for the next `lifetime`. Where the storage has no such URL, as files and memory
+    /// have none, this is [`attachment`](Self::attachment).
+    ///
+    /// Type and disposition are those that the storage keeps, at an origin of its own; web pages need
+    /// its permission (CORS) to read from there. HEAD is answered here.
+    ///
+    /// ```
+    /// # use tower_tus::{TusService, storage::MemoryStorage};
+    /// use std::time::Duration;
+    /// use tower_tus::service::Downloads;
+    ///
+    /// let minutes = Duration::from_secs(5 * 60);
+    /// let tus = TusService::new(MemoryStorage::new()).downloads(Downloads::redirect(minutes));
+    /// ```
+    #[must_use]
+    pub fn redirect(lifetime: Duration) -> Self {
+        Self(Way::Beside(lifetime))
     }
 
     /// Not at all: 405.
     #[must_use]
     pub fn off() -> Self {
-        Self(Availability::Off)
+        Self(Way::Nowhere)
     }
 
     pub(super) fn availability(&self) -> Availability {
-        self.0
+        match self.0 {
+            Way::Nowhere => Availability::Off,
+            Way::Through | Way::Beside(_) => Availability::On,
+        }
+    }
+
+    /// How long a URL of the storage is to be good, if readers are sent there.
+    pub(super) fn beside(&self) -> Option<Duration> {
+        match self.0 {
+            Way::Nowhere | Way::Through => None,
+            Way::Beside(lifetime) => Some(lifetime),
+        }
     }
 }

@@ -1,20 +1,15 @@
 use std::time::SystemTime;
 
-use tokio_util::sync::CancellationToken;
-
 use super::{
     TusService,
     body::RequestBody,
     engine::refusal,
     handle::{Answer, refuse},
     linger::linger,
-    pump::mode,
-    session::Takeover,
+    receive::Delivery,
+    session::{Claim, Takeover},
 };
-use crate::protocol::{
-    Availability, Content, Create, Error, Extension, Kind, Mount, Outcome, Refusal, Upload,
-    UploadId,
-};
+use crate::protocol::{Create, Error, Extension, Kind, Mount, Outcome, Refusal, Upload, UploadId};
 
 impl TusService {
     /// POST.
@@ -28,30 +23,31 @@ impl TusService {
             Err(error) => return refuse(body, error),
         };
         let location = mount.location(&upload.id);
-        let availability = match content {
-            Some(_) => Availability::On,
-            None => Availability::Off,
+        let carries = content.clone();
+        let (delivery, _abandon) = match content {
+            Some(content) => {
+                let (delivery, guard) = Delivery::new(content, body);
+                (Some(delivery), Some(guard))
+            }
+            None => {
+                linger(body);
+                (None, None)
+            }
         };
-        let expected = content.clone();
-        let abandoned = CancellationToken::new();
-        let _abandon = abandoned.clone().drop_guard();
         let tus = self.clone();
         let upload = self
-            .detached_with(expected.as_ref(), async move {
+            .detached_with(carries.as_ref(), async move {
                 let _admission = admission;
                 match upload.kind {
-                    Kind::Final(_) => {
-                        linger(body);
-                        tus.create_final(upload).await
-                    }
-                    _ => tus.create_detached(upload, content, body, abandoned).await,
+                    Kind::Final(_) => tus.create_final(upload).await,
+                    _ => tus.create_detached(upload, delivery).await,
                 }
             })
             .await?;
         Ok(Outcome::Created {
+            offset: carries.map(|_| upload.offset),
             upload,
             location,
-            content: availability,
         })
     }
 
@@ -81,16 +77,19 @@ impl TusService {
     async fn create_detached(
         self,
         mut upload: Upload,
-        content: Option<Content>,
-        body: RequestBody,
-        abandoned: CancellationToken,
+        delivery: Option<Delivery>,
     ) -> Result<Upload, Refusal> {
         upload.version = match self.engine.storage.create(&upload).await {
             Ok(version) => version,
-            Err(error) => return refuse(body, refusal(error)),
+            Err(error) => {
+                if let Some(delivery) = delivery {
+                    linger(delivery.body);
+                }
+                return Err(refusal(error).into());
+            }
         };
         tracing::debug!(id = %upload.id, length = ?upload.length, "upload created");
-        if let Err(error) = self.fill(&mut upload, content, body, abandoned).await {
+        if let Err(error) = self.fill(&mut upload, delivery).await {
             // A client that is refused never learns the URL.
             if let Err(error) = self.engine.storage.delete(&upload.id).await {
                 refusal(error);
@@ -101,33 +100,11 @@ impl TusService {
     }
 
     /// Takes the first bytes, and finishes what is complete with them.
-    async fn fill(
-        &self,
-        upload: &mut Upload,
-        content: Option<Content>,
-        mut body: RequestBody,
-        abandoned: CancellationToken,
-    ) -> Result<(), Refusal> {
+    async fn fill(&self, upload: &mut Upload, delivery: Option<Delivery>) -> Result<(), Refusal> {
         let mut claim = self.claim(&upload.id, Takeover::Always).await?;
-        if let Some(content) = content {
-            let room = content.room(0, upload.length, &self.config.offer)?;
-            let appender = match room.bytes {
-                0 => None,
-                _ => {
-                    let opened = self.engine.storage.append(upload, mode(&content)).await;
-                    Some(opened.map_err(refusal)?)
-                }
-            };
-            let received = self
-                .receive(
-                    upload,
-                    (appender, room, &mut body),
-                    &content,
-                    &mut claim,
-                    abandoned,
-                )
-                .await;
-            linger(body);
+        if let Some(mut delivery) = delivery {
+            let received = self.take_first(upload, &mut delivery, &mut claim).await;
+            linger(delivery.body);
             match received {
                 // The client goes on from what came.
                 Err(Refusal {
@@ -140,9 +117,19 @@ impl TusService {
                 }
                 received => received?,
             }
-        } else {
-            linger(body);
         }
         self.finish_if_complete(upload).await
+    }
+
+    async fn take_first(
+        &self,
+        upload: &mut Upload,
+        delivery: &mut Delivery,
+        claim: &mut Claim,
+    ) -> Result<(), Refusal> {
+        let content = &delivery.content;
+        let room = content.room(0, upload.length, &self.config.offer)?;
+        let opened = self.open(upload, room, content).await.map_err(refusal)?;
+        self.receive(upload, opened, delivery, claim).await
     }
 }

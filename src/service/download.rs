@@ -1,7 +1,9 @@
 use std::time::SystemTime;
 
+use http::HeaderValue;
+
 use super::{TusBody, TusService, engine::refusal, handle::Answer};
-use crate::protocol::{Availability, Download, Error, Outcome, Refusal, Selection, Want};
+use crate::protocol::{Availability, Download, Error, Outcome, Refusal, Selection, Upload, Want};
 
 impl TusService {
     /// GET, and HEAD of those who do not speak tus: to them an upload that is unfinished, or not to be
@@ -29,6 +31,10 @@ impl TusService {
             Selection::Part(range) => range.clone(),
             Selection::NotModified => 0..0,
         };
+        let wants_bytes = download.want == Want::Bytes && selection != Selection::NotModified;
+        if wants_bytes && let Some(url) = self.url_beside(&upload).await? {
+            return Ok((Outcome::Redirected(url), TusBody::default()));
+        }
         let body = match download.want {
             Want::Bytes if !range.is_empty() => {
                 let length = range.end - range.start;
@@ -43,5 +49,18 @@ impl TusService {
             Want::Bytes | Want::Head => TusBody::default(),
         };
         Ok((Outcome::Downloaded(upload, selection), body))
+    }
+
+    /// Where the storage itself serves the upload, if readers are sent there.
+    async fn url_beside(&self, upload: &Upload) -> Result<Option<HeaderValue>, Error> {
+        let Some(lifetime) = self.config.downloads.beside() else {
+            return Ok(None);
+        };
+        let signed = self.engine.storage.signed_url(upload, lifetime).await;
+        let url = signed.map_err(refusal)?.map(HeaderValue::try_from);
+        url.transpose().map_err(|error| {
+            tracing::error!(%error, "the storage gave a URL that cannot be sent");
+            Error::Internal
+        })
     }
 }

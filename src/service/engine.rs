@@ -13,7 +13,7 @@ use super::{
     session::{Claim, Denied, Sessions, Takeover},
 };
 use crate::{
-    protocol::{Error, Extension, Kind, Upload, UploadId},
+    protocol::{Error, Extension, Kind, Oversized, Upload, UploadId},
     storage::{self, Storage},
 };
 
@@ -119,12 +119,22 @@ impl TusService {
 
     /// The upload, as it is stored.
     pub(super) async fn load(&self, id: &UploadId) -> Result<Upload, Error> {
-        let mut upload = self.engine.storage.load(id).await.map_err(refusal)?;
+        let upload = self.engine.storage.load(id).await.map_err(refusal)?;
+        Ok(self.as_offered(upload))
+    }
+
+    /// The upload as the storage has it in mind, which may be old.
+    pub(super) fn recall(&self, id: &UploadId) -> Option<Upload> {
+        let upload = self.engine.storage.recall(id)?;
+        Some(self.as_offered(upload))
+    }
+
+    fn as_offered(&self, mut upload: Upload) -> Upload {
         if !self.config.offer.offers(Extension::Expiration) {
             // Nobody is told, so nothing expires.
             upload.lifetime = None;
         }
-        Ok(upload)
+        upload
     }
 
     /// Waits for the right to write to an upload.
@@ -150,6 +160,7 @@ pub(super) fn refusal(error: storage::Error) -> Error {
         storage::Error::Conflict(_) => Error::OffsetMismatch,
         storage::Error::Superseded(_) => Error::Superseded,
         storage::Error::Locked(_) => Error::Locked,
+        storage::Error::TooLong(_) => Error::TooLarge(Oversized::Upload),
         storage::Error::NoSpace(source) => {
             tracing::error!(error = %source, "no space is left");
             Error::NoSpace

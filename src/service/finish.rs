@@ -8,12 +8,17 @@ impl TusService {
             return Ok(());
         }
         self.engine.storage.finish(upload).await.map_err(refusal)?;
+        self.finished(upload);
+        Ok(())
+    }
+
+    /// The storage has put an upload in place.
+    pub(super) fn finished(&self, upload: &mut Upload) {
         upload.stage = Stage::Finished;
         tracing::debug!(id = %upload.id, length = upload.offset, "upload finished");
         if upload.kind == Kind::Partial {
             self.join_waiting_for(upload);
         }
-        Ok(())
     }
 
     /// Waits until an upload of which all bytes are stored is finished, and finishes it if nobody does:

@@ -61,7 +61,7 @@ impl TusService {
     /// If the uploads cannot be listed.
     pub async fn recover(&self) -> Result<()> {
         let mut unfinished = Vec::new();
-        let mut uploads = self.engine.storage.list();
+        let mut uploads = self.engine.storage.pending();
         let mut seen = 0;
         while let Some(upload) = uploads.next().await {
             give_turns(&mut seen).await;
@@ -109,7 +109,7 @@ impl TusService {
 
     async fn sweep_by(&self, sweep: Sweep) -> Result<Swept> {
         let mut swept = Swept::default();
-        let mut uploads = self.engine.storage.list();
+        let mut uploads = self.engine.storage.pending();
         let mut seen = 0;
         while let Some(upload) = uploads.next().await {
             give_turns(&mut seen).await;

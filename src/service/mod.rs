@@ -15,6 +15,7 @@ mod inspect;
 mod linger;
 mod maintain;
 mod pump;
+mod receive;
 mod route;
 mod session;
 mod terminate;
@@ -227,7 +228,7 @@ impl TusService {
         self.configure(|config| config.cors = cors)
     }
 
-    /// Whether finished uploads can be read with GET. Default: [`Downloads::attachment`].
+    /// Whether and how finished uploads can be read with GET. Default: [`Downloads::attachment`].
     ///
     /// ```
     /// # use tower_tus::{TusService, storage::MemoryStorage};
@@ -236,7 +237,10 @@ impl TusService {
     /// let tus = TusService::new(MemoryStorage::new()).downloads(Downloads::off());
     /// ```
     pub fn downloads(self, downloads: Downloads) -> Self {
-        self.configure(|config| config.offer.downloads = downloads.availability())
+        self.configure(|config| {
+            config.offer.downloads = downloads.availability();
+            config.downloads = downloads;
+        })
     }
 
     /// Where finished uploads appear in the storage. Default: `{id}`.

@@ -13,10 +13,11 @@ use tower::BoxError;
 use super::{
     body::{Piece, RequestBody},
     engine::refusal,
+    receive::Opened,
     session::{Ask, Claim},
 };
 use crate::{
-    protocol::{Content, Error, Hasher, Limits, Oversized, Room, Verify},
+    protocol::{Content, Error, Hasher, Limits, Oversized, Room, Stage, Upload, Verify},
     storage::{self, AppendMode, Appender},
 };
 
@@ -26,16 +27,25 @@ use crate::{
 /// not, discarded.
 #[derive(Debug)]
 pub(super) struct Pump<'p> {
+    upload: &'p Upload,
     appender: Option<Box<dyn Appender>>,
+    room: Room,
+    content: &'p Content,
     claim: &'p mut Claim,
     signals: Signals,
-    content: &'p Content,
-    room: Room,
-    start: u64,
     taken: u64,
     hashers: Vec<Hasher>,
     trailers: Option<HeaderMap>,
     stalls: Stalls,
+}
+
+/// What a pump leaves behind.
+#[derive(Debug)]
+pub(super) struct Stored {
+    /// The new offset.
+    pub(super) offset: u64,
+    /// How far the upload is; `Finishing` is left to be finished.
+    pub(super) stage: Stage,
 }
 
 /// What ends a body from outside.
@@ -63,8 +73,8 @@ enum Event {
     Stalled,
 }
 
-/// How quiet a body has to be before a writer that is told to end does so, and how long it goes on
-/// otherwise: what the connection has read already is to be kept.
+/// How quiet a body has to be before a writer that is to end does so, and how long it goes on
+/// otherwise if it is told to: what the connection has read already is to be kept.
 const QUIET: Duration = Duration::from_millis(50);
 const LAST_CALL: Duration = Duration::from_secs(1);
 
@@ -77,24 +87,23 @@ pub(super) fn mode(content: &Content) -> AppendMode {
 }
 
 impl<'p> Pump<'p> {
-    /// A pump for the body that `content` describes, into an upload that stands at `start` and has
-    /// `room`. There is no `appender` if the upload takes no more bytes.
+    /// A pump for the body that `content` describes, into an upload that was opened as `upload` is.
     pub(super) fn new(
-        appender: Option<Box<dyn Appender>>,
-        claim: &'p mut Claim,
+        upload: &'p Upload,
+        opened: Opened,
         content: &'p Content,
-        (start, room): (u64, Room),
-        limits: &Limits,
+        claim: &'p mut Claim,
         signals: Signals,
+        limits: &Limits,
     ) -> Self {
         let algorithms = content.verify.algorithms();
         Self {
-            appender,
+            upload,
+            appender: opened.appender,
+            room: opened.room,
+            content,
             claim,
             signals,
-            content,
-            room,
-            start,
             taken: 0,
             hashers: algorithms.into_iter().map(Hasher::new).collect(),
             trailers: None,
@@ -102,9 +111,9 @@ impl<'p> Pump<'p> {
         }
     }
 
-    /// Runs until the body ends, and gives the new offset. An error says why not all of it was taken;
-    /// where the upload stands then, the storage knows.
-    pub(super) async fn run(mut self, body: &mut RequestBody) -> Result<u64, Error> {
+    /// Runs until the body ends. An error says why not all of it was taken; where the upload stands
+    /// then, the storage knows.
+    pub(super) async fn run(mut self, body: &mut RequestBody) -> Result<Stored, Error> {
         let outcome = match self.receive(body).await {
             End::Complete
                 if self
@@ -125,7 +134,7 @@ impl<'p> Pump<'p> {
         loop {
             let step = match self.event(body).await {
                 Ok(Event::Piece(piece)) => self.take(piece).await,
-                Ok(Event::Asked(ask)) => self.answer(ask),
+                Ok(Event::Asked(ask)) => self.answer(ask, body).await,
                 Ok(Event::Signalled(reason)) => return self.last_call(body, reason).await,
                 Ok(Event::Stalled) => Err(End::Refused(Error::Stalled)),
                 Err(error) => Err(End::Failed(error)),
@@ -147,9 +156,7 @@ impl<'p> Pump<'p> {
             return Ok(Event::Piece(piece));
         }
         // Nothing to read for now: what was held back for a larger write becomes visible.
-        if let Some(appender) = &mut self.appender {
-            appender.flush().await?;
-        }
+        self.flush().await?;
         Ok(tokio::select! {
             biased;
             piece = body.next() => Event::Piece(piece),
@@ -209,17 +216,51 @@ impl<'p> Pump<'p> {
         appender.write(data).await.map_err(End::Failed)
     }
 
+    async fn flush(&mut self) -> Result<(), storage::Error> {
+        match &mut self.appender {
+            Some(appender) => appender.flush().await,
+            None => Ok(()),
+        }
+    }
+
     /// A newcomer that wants to go on right here takes over.
-    fn answer(&self, ask: Ask) -> Result<(), End> {
-        let visible = match mode(self.content) {
-            AppendMode::Streaming => self.start + self.taken,
-            AppendMode::Atomic => self.start,
-        };
-        if ask.takes_over(visible) {
+    ///
+    /// So does one that wants to go on from less, as far as readers are shown the upload, if the body is
+    /// silent: it has been given up, and its client cannot know of the bytes that are not visible yet.
+    /// They are committed, and the newcomer is told of them.
+    async fn answer(&mut self, ask: Ask, body: &mut RequestBody) -> Result<(), End> {
+        if ask.takes_over(self.reach()..=self.reach()) {
             return Err(End::Refused(Error::Superseded));
+        }
+        if ask.takes_over(self.visible()..=self.reach()) {
+            if let Ok(piece) = timeout(QUIET, body.next()).await {
+                ask.refuse();
+                return self.take(piece).await;
+            }
+            // What is visible after this is all that a reader can have seen.
+            self.flush().await.map_err(End::Failed)?;
+            if ask.takes_over(self.visible()..=self.reach()) {
+                return Err(End::Refused(Error::Superseded));
+            }
         }
         ask.refuse();
         Ok(())
+    }
+
+    /// Up to where the upload will go if the body ends here.
+    fn reach(&self) -> u64 {
+        match mode(self.content) {
+            AppendMode::Streaming => self.upload.offset + self.taken,
+            AppendMode::Atomic => self.upload.offset,
+        }
+    }
+
+    /// Up to where readers are shown the upload.
+    fn visible(&self) -> u64 {
+        match &self.appender {
+            Some(appender) => appender.visible(),
+            None => self.reach(),
+        }
     }
 
     fn verify(&mut self) -> Result<(), Error> {
@@ -233,12 +274,19 @@ impl<'p> Pump<'p> {
         }
     }
 
-    async fn conclude(self, outcome: Result<(), Error>) -> Result<u64, Error> {
+    async fn conclude(self, outcome: Result<(), Error>) -> Result<Stored, Error> {
         let Some(appender) = self.appender else {
-            return outcome.map(|()| self.start);
+            return outcome.map(|()| Stored {
+                offset: self.upload.offset,
+                stage: self.upload.stage,
+            });
         };
         match (outcome, mode(self.content)) {
-            (Ok(()), _) => appender.commit().await.map_err(refusal),
+            (Ok(()), _) => {
+                let stored = appender.commit_and_finish(self.upload).await;
+                let (offset, stage) = stored.map_err(refusal)?;
+                Ok(Stored { offset, stage })
+            }
             (Err(error), AppendMode::Streaming) => {
                 // What the storage says is logged; what the client is told is why it ended.
                 let _ = appender.commit().await.map_err(refusal);

@@ -1,5 +1,6 @@
 use std::{
     collections::HashMap,
+    ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,8 +19,10 @@ use crate::protocol::UploadId;
 /// Who writes to which upload, in this process.
 ///
 /// An upload has one writer at a time, who holds its [`Claim`]. A newcomer asks the writer to hand
-/// over: it does so at once if it stands where the newcomer wants to go on, and refuses otherwise. So
-/// of two requests at one offset one always wins, and a request at a wrong offset disturbs nobody.
+/// over: it does so at once if it stands where the newcomer wants to go on, and refuses otherwise;
+/// so of two requests at one offset one always wins, and a request at a wrong offset disturbs nobody.
+/// (A writer whose storage shows less than it has taken, and whose body is silent, also goes for an
+/// offset in between.)
 #[derive(Debug, Default)]
 pub(super) struct Sessions(Mutex<HashMap<UploadId, Session>>);
 
@@ -178,13 +181,14 @@ impl Claim {
 }
 
 impl Ask {
-    /// Whether a writer that stands at `offset` has to go.
-    pub(super) fn takes_over(&self, offset: u64) -> bool {
-        match self.takeover {
-            Takeover::At(at) => at == offset,
-            Takeover::Always => true,
-            Takeover::Never => false,
-        }
+    /// Whether a writer that stands at one of these offsets has to go.
+    pub(super) fn takes_over(&self, offsets: RangeInclusive<u64>) -> bool {
+        self.is_open()
+            && match self.takeover {
+                Takeover::At(at) => offsets.contains(&at),
+                Takeover::Always => true,
+                Takeover::Never => false,
+            }
     }
 
     /// Who has gone, or got the turn meanwhile, does not ask any more.
@@ -232,12 +236,12 @@ mod tests {
         };
         let wrong = newcomer(7);
         let ask = writer.asked().await;
-        assert!(!ask.takes_over(5));
+        assert!(!ask.takes_over(5..=5));
         ask.refuse();
         assert_eq!(wrong.await.unwrap().unwrap_err(), Denied::Refused);
 
         let right = newcomer(5);
-        assert!(writer.asked().await.takes_over(5));
+        assert!(writer.asked().await.takes_over(5..=5));
         drop(writer);
         assert_eq!(right.await.unwrap().unwrap().origin, Origin::Succession);
         assert_eq!(sessions.len(), 0);

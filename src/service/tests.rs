@@ -1,5 +1,7 @@
 //! What cannot be brought about over a socket: bodies whose frames and errors come at chosen moments.
 
+mod lazy;
+
 use std::convert::Infallible;
 
 use bytes::Bytes;

@@ -12,6 +12,7 @@ fn help_tells_every_flag_and_its_default() {
     for expected in [
         "Address:",
         "Files:",
+        "Object storage:",
         "Limits:",
         "Protocol:",
         "Operation:",
@@ -19,7 +20,7 @@ fn help_tells_every_flag_and_its_default() {
         "--listen <HOST:PORT>",
         "[default: 127.0.0.1:1080]",
         "--storage <DIR|URL>",
-        "[default: ./uploads]",
+        "./uploads]",
         "--base-path",
         "--base-url",
         "--trust-forwarded",
@@ -33,6 +34,10 @@ fn help_tells_every_flag_and_its_default() {
         "--expires-after",
         "--sweep-every",
         "--durability",
+        "--part-size",
+        "--storage-memory",
+        "--single-node",
+        "--download-redirect",
         "--collision",
         "--key",
         "--checksums",
@@ -78,10 +83,10 @@ fn wrong_values_are_named_and_end_with_2() {
     let table: &[(&[&str], &str)] = &[
         (&["--listen", "1080"], "as in 127.0.0.1:1080"),
         (&["--listen", "localhost:99999"], "as in 127.0.0.1:1080"),
-        (
-            &["--storage", "s3://bucket"],
-            "s3:// is not supported by this build",
-        ),
+        (&["--storage", "ftp://host"], "ftp:// is not known"),
+        (&["--storage", "s3://"], "names no bucket"),
+        (&["--part-size", "big"], "as in 8GiB"),
+        (&["--download-redirect", "0s"], "longer than nothing"),
         (&["--storage", "file://relative"], "file:///srv/uploads"),
         (&["--storage", "memory://x"], "memory:// takes no path"),
         (&["--base-path", "files"], "as in /files"),
@@ -118,6 +123,59 @@ fn wrong_values_are_named_and_end_with_2() {
             "{args:?}: {}",
             output.stderr
         );
+        assert_eq!(output.stdout, "");
+    }
+}
+
+#[test]
+fn flags_without_use_for_the_storage_end_with_2_and_one_line() {
+    let table: &[(&[&str], &str)] = &[
+        (
+            &["--storage", "memory://", "--durability", "none"],
+            "--durability is for a directory, and memory:// is none",
+        ),
+        (
+            &["--storage", "s3://bucket/a", "--durability", "always"],
+            "--durability is for a directory, and s3://bucket/a is none",
+        ),
+        (
+            &["--part-size", "8MiB"],
+            "--part-size is for a bucket, and ./uploads is none",
+        ),
+        (
+            &["--storage-memory", "1GiB"],
+            "--storage-memory is for a bucket, and ./uploads is none",
+        ),
+        (
+            &["--storage", "memory://", "--single-node"],
+            "--single-node is for a bucket, and memory:// is none",
+        ),
+        (
+            &["--storage", "file:///srv/a", "--download-redirect", "5m"],
+            "--download-redirect is for a bucket, and /srv/a is none",
+        ),
+        (
+            &[
+                "--storage",
+                "gs://b",
+                "--download-redirect",
+                "5m",
+                "--downloads",
+                "off",
+            ],
+            "--download-redirect has no use with --downloads off",
+        ),
+        (
+            &["--storage", "s3://key:secret@bucket/a"],
+            "the URL of s3://bucket/a has credentials: they belong in the environment",
+        ),
+    ];
+    for (args, reason) in table {
+        let mut command = tus(["serve", "--listen", "nowhere.invalid:1"]);
+        command.args(*args);
+        let output = Output::of(command);
+        assert_eq!(output.code, Some(2), "{args:?}: {}", output.stderr);
+        assert_eq!(output.stderr, format!("error: {reason}\n"));
         assert_eq!(output.stdout, "");
     }
 }

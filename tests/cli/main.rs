@@ -9,4 +9,5 @@ mod log;
 mod serve;
 #[cfg(unix)]
 mod shutdown;
+mod storage;
 mod support;

@@ -1,8 +1,21 @@
 //! GET: finished uploads come back, and only as harmless bytes (ROB-25, ROB-26, ROB-32).
 
-use tower_tus::service::Downloads;
+use std::{
+    io,
+    ops::Range,
+    time::{Duration, SystemTime},
+};
 
-use crate::support::{Client, Request, Response, Server, base64, content, on_each_storage};
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use tower_tus::{
+    TusService,
+    protocol::{Upload, UploadId, Version},
+    service::Downloads,
+    storage::{AppendMode, Appender, ByteStream, Error, MemoryStorage, Result, Storage},
+};
+
+use crate::support::{Client, Request, Response, Server, Site, base64, content, on_each_storage};
 
 #[tokio::test]
 async fn rob_25_an_unfinished_upload_is_404() {
@@ -81,6 +94,66 @@ async fn rob_25_switched_off_nothing_is_downloaded() {
     let response = client.get(&url).await.expect_any(&[404, 405]);
     assert_ne!(response.body, b"data");
     assert_eq!(client.offset(&url).await, 4);
+}
+
+#[tokio::test]
+async fn rob_25_a_redirect_sends_readers_to_the_signed_url() {
+    let site = redirecting(Signs::Url("https://bucket.example/a%20b?signature=c%2Fd&e"));
+    let client = site.client();
+    let url = client.upload(b"data").await;
+    let get = Request::new("GET", &url);
+    for get in [get.clone(), get.clone().header("Range", "bytes=1-2")] {
+        let response = client.send(get).await.expect(307);
+        let location = "https://bucket.example/a%20b?signature=c%2Fd&e&for=300";
+        assert_eq!(response.header("Location"), Some(location));
+        assert_eq!(response.header("Cache-Control"), Some("no-store"));
+        assert_eq!(response.header("Content-Length"), Some("0"));
+        assert_eq!(response.body, b"");
+    }
+    let empty = client.upload(b"").await;
+    client.get(&empty).await.expect(307);
+
+    // Nobody is sent away before everything has been looked at here.
+    let head = client.send(Request::new("HEAD", &url).without("Tus-Resumable"));
+    let head = head.await.expect(200);
+    assert_eq!(head.header("Content-Length"), Some("4"));
+    let etag = head.header("ETag").unwrap();
+    let known = get.clone().header("If-None-Match", etag);
+    assert_eq!(
+        client.send(known).await.expect(304).header("Location"),
+        None
+    );
+    let beyond = get.header("Range", "bytes=4-");
+    client.send(beyond).await.expect(416);
+    client.get(&client.create(4).await).await.expect(404);
+    client.get("/files/unknown").await.expect(404);
+    assert_eq!(client.offset(&url).await, 4);
+}
+
+#[tokio::test]
+async fn rob_25_a_redirect_without_a_signed_url_is_a_download() {
+    let site = redirecting(Signs::Nothing);
+    let client = site.client();
+    let url = client.upload(b"data").await;
+    let response = client.get(&url).await.expect(200);
+    assert_eq!(response.body, b"data");
+    assert_harmless(&response);
+}
+
+#[tokio::test]
+async fn rob_25_a_redirect_that_fails_is_500_and_tells_nothing() {
+    for signs in [
+        Signs::Url("https://a.example/\r\nSet-Cookie: b=c"),
+        Signs::Error,
+    ] {
+        let site = redirecting(signs);
+        let client = site.client();
+        let url = client.upload(b"data").await;
+        let response = client.get(&url).await.expect(500);
+        assert_eq!(response.header("Location"), None);
+        assert_eq!(response.header("Set-Cookie"), None);
+        assert_eq!(response.body, b"internal error\n");
+    }
 }
 
 #[tokio::test]
@@ -241,4 +314,84 @@ fn percent_decoded(text: &str) -> String {
         }
     }
     String::from_utf8(bytes).expect("UTF-8")
+}
+
+/// A server whose storage signs, and that sends its readers there.
+fn redirecting(signs: Signs) -> Site {
+    let storage = Signing {
+        memory: MemoryStorage::new(),
+        signs,
+    };
+    let redirect = Downloads::redirect(Duration::from_secs(300));
+    Site::serve(
+        TusService::new(storage)
+            .base_path("/files")
+            .downloads(redirect),
+    )
+}
+
+#[derive(Debug)]
+struct Signing {
+    memory: MemoryStorage,
+    signs: Signs,
+}
+
+/// What a storage gives for a URL.
+#[derive(Debug)]
+enum Signs {
+    Url(&'static str),
+    Nothing,
+    Error,
+}
+
+#[async_trait]
+impl Storage for Signing {
+    async fn create(&self, upload: &Upload) -> Result<Version> {
+        self.memory.create(upload).await
+    }
+
+    async fn load(&self, id: &UploadId) -> Result<Upload> {
+        self.memory.load(id).await
+    }
+
+    async fn update(&self, upload: &Upload) -> Result<Version> {
+        self.memory.update(upload).await
+    }
+
+    async fn append(&self, upload: &Upload, mode: AppendMode) -> Result<Box<dyn Appender>> {
+        self.memory.append(upload, mode).await
+    }
+
+    async fn finish(&self, upload: &Upload) -> Result<()> {
+        self.memory.finish(upload).await
+    }
+
+    async fn concat(&self, target: &Upload, parts: &[Upload]) -> Result<()> {
+        self.memory.concat(target, parts).await
+    }
+
+    async fn read(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream> {
+        self.memory.read(upload, range).await
+    }
+
+    async fn signed_url(&self, upload: &Upload, lifetime: Duration) -> Result<Option<String>> {
+        assert!(upload.is_finished());
+        match self.signs {
+            Signs::Url(url) => Ok(Some(format!("{url}&for={}", lifetime.as_secs()))),
+            Signs::Nothing => Ok(None),
+            Signs::Error => Err(Error::from(io::Error::other("no key to sign with"))),
+        }
+    }
+
+    async fn delete(&self, id: &UploadId) -> Result<()> {
+        self.memory.delete(id).await
+    }
+
+    fn list(&self) -> BoxStream<'_, Result<Upload>> {
+        self.memory.list()
+    }
+
+    async fn reclaim(&self, before: SystemTime) -> Result<u64> {
+        self.memory.reclaim(before).await
+    }
 }

@@ -8,15 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Reason, SendStream, client::SendRequest};
-use tempfile::TempDir;
 use tokio::net::TcpStream;
-use tower_tus::{
-    TusService,
-    protocol::Limits,
-    storage::{FileStorage, MemoryStorage},
-};
+use tower_tus::{TusService, protocol::Limits};
 
-use crate::support::{Client, Connection, OCTETS, Request, Site, content, wait};
+use crate::support::{Client, Connection, Kind, OCTETS, Place, Request, Site, content, wait};
 
 /// What happens to the PATCH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,16 +45,10 @@ enum Moment {
     AtOnce,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    File,
-    Memory,
-}
-
 macro_rules! matrix {
     ($($module:ident: $cut:ident,)*) => { $(
         mod $module {
-            use super::{Cut::$cut, Framing::{Chunked, Sized}, Kind::{File, Memory}};
+            use super::{Cut::$cut, Framing::{Chunked, Sized}, Kind::{File, Memory, Object}};
             use super::{Moment::{Arrived, AtOnce}, survives};
 
             #[tokio::test]
@@ -83,6 +72,16 @@ macro_rules! matrix {
             }
 
             #[tokio::test]
+            async fn keeps_all_that_arrived_in_a_bucket_with_content_length() {
+                survives($cut, Object, Sized, Arrived).await;
+            }
+
+            #[tokio::test]
+            async fn keeps_all_that_arrived_in_a_bucket_without_length() {
+                survives($cut, Object, Chunked, Arrived).await;
+            }
+
+            #[tokio::test]
             async fn at_once_can_be_resumed_on_file_with_content_length() {
                 survives($cut, File, Sized, AtOnce).await;
             }
@@ -101,6 +100,16 @@ macro_rules! matrix {
             async fn at_once_can_be_resumed_in_memory_without_length() {
                 survives($cut, Memory, Chunked, AtOnce).await;
             }
+
+            #[tokio::test]
+            async fn at_once_can_be_resumed_in_a_bucket_with_content_length() {
+                survives($cut, Object, Sized, AtOnce).await;
+            }
+
+            #[tokio::test]
+            async fn at_once_can_be_resumed_in_a_bucket_without_length() {
+                survives($cut, Object, Chunked, AtOnce).await;
+            }
         }
     )* };
 }
@@ -116,7 +125,7 @@ matrix! {
 
 #[tokio::test]
 async fn a_patch_that_comes_during_the_shutdown_is_told_where_its_upload_stands() {
-    for kind in [Kind::File, Kind::Memory] {
+    for kind in Kind::ALL {
         let mut rig = Rig::new(Cut::Shutdown, kind);
         let url = rig.client().create(10).await;
         rig.client().patch(&url, 0, b"01234").await.expect(204);
@@ -312,37 +321,29 @@ async fn http2_patch(
 struct Rig {
     site: Site,
     tus: TusService,
-    store: Store,
+    place: Place,
     limits: Limits,
-}
-
-enum Store {
-    File(TempDir),
-    Memory(MemoryStorage),
 }
 
 impl Rig {
     fn new(cut: Cut, kind: Kind) -> Self {
-        let store = match kind {
-            Kind::File => Store::File(TempDir::new().unwrap()),
-            Kind::Memory => Store::Memory(MemoryStorage::new()),
-        };
+        let place = Place::new(kind);
         let limits = match cut {
             Cut::Idle => Limits::default().idle(Duration::from_secs(1), 1),
             _ => Limits::default(),
         };
-        let tus = store.service(&limits);
+        let tus = place.service().limits(limits.clone());
         Self {
             site: Site::serve(tus.clone()),
             tus,
-            store,
+            place,
             limits,
         }
     }
 
     /// A new service over what the old one has stored.
     fn restart(&mut self) {
-        self.tus = self.store.service(&self.limits);
+        self.tus = self.place.service().limits(self.limits.clone());
         self.site = Site::serve(self.tus.clone());
     }
 
@@ -353,20 +354,8 @@ impl Rig {
     async fn assert_stored(&self, url: &str, data: &[u8]) {
         let download = self.client().get(url).await.expect(200);
         assert!(download.body == data, "the download differs");
-        if let Store::File(directory) = &self.store {
-            let name = url.rsplit('/').next().unwrap();
-            let on_disk = std::fs::read(directory.path().join(name)).unwrap();
-            assert!(on_disk == data, "the file differs");
+        if let Some(stored) = self.place.stored(url) {
+            assert!(stored == data, "what is stored differs");
         }
-    }
-}
-
-impl Store {
-    fn service(&self, limits: &Limits) -> TusService {
-        let tus = match self {
-            Self::File(directory) => TusService::new(FileStorage::open(directory.path()).unwrap()),
-            Self::Memory(storage) => TusService::new(storage.clone()),
-        };
-        tus.base_path("/files").limits(limits.clone())
     }
 }

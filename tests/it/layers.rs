@@ -27,6 +27,9 @@ const NEVER: [(&str, &[&str]); 2] = [
     ("storage", &["http::", "http_body", "hyper", "tower::"]),
 ];
 
+/// Where storage meets the stores of object_store, whose language is HTTP.
+const CLOUDS: &str = "src/storage/object/cloud/";
+
 fn sources(directory: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -118,6 +121,9 @@ fn no_layer_uses_one_above_it() {
 fn protocol_is_pure_and_storage_sees_no_http() {
     for (layer, words) in NEVER {
         each_source(layer, |path, code| {
+            if path.contains(CLOUDS) {
+                return;
+            }
             for word in words {
                 assert!(!code.contains(word), "{path} has {word:?}");
             }

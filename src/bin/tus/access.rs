@@ -58,9 +58,16 @@ impl Exchange {
         mut self,
         response: Response<B>,
     ) -> Response<impl Body<Data = Bytes, Error = B::Error>> {
-        self.status = Some(response.status());
-        self.location = location(response.headers());
+        self.note(&response);
         response.map(|body| body.inspect_frame(move |frame| self.send(frame)))
+    }
+
+    fn note<B>(&mut self, response: &Response<B>) {
+        self.status = Some(response.status());
+        // A URL to be redirected to may be signed, and is a credential then.
+        if response.status() == StatusCode::CREATED {
+            self.location = location(response.headers());
+        }
     }
 
     fn send(&mut self, frame: &Frame<Bytes>) {
@@ -94,4 +101,21 @@ fn location(headers: &HeaderMap) -> Option<String> {
 
 fn len(frame: &Frame<Bytes>) -> u64 {
     frame.data_ref().map_or(0, |data| data.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Empty;
+
+    use super::*;
+
+    #[test]
+    fn only_the_url_of_an_upload_is_noted() {
+        for (status, noted) in [(201, Some("/a?b")), (307, None)] {
+            let (mut exchange, _) = Exchange::begin(Request::new(Empty::<Bytes>::new()));
+            let response = Response::builder().status(status).header(LOCATION, "/a?b");
+            exchange.note(&response.body(()).unwrap());
+            assert_eq!(exchange.location.as_deref(), noted);
+        }
+    }
 }

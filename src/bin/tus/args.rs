@@ -57,7 +57,7 @@ pub(crate) struct Serve {
     #[arg(value_parser = value::cors, help_heading = ADDRESS)]
     pub(crate) cors: Cors,
 
-    /// Directory, file:///DIR, or memory://
+    /// Directory, memory://, or s3://, gs:// or az://BUCKET/PREFIX
     #[arg(
         long,
         env = "TUS_STORAGE",
@@ -83,20 +83,15 @@ pub(crate) struct Serve {
     #[arg(hide_possible_values = true, help_heading = FILES)]
     pub(crate) collision: Collision,
 
-    /// When data is synced to disk: none, finish or always
-    #[arg(
-        long,
-        env = "TUS_DURABILITY",
-        value_name = "WHEN",
-        default_value = "finish"
-    )]
+    /// When data is synced to disk: none, finish or always [default: finish]
+    #[arg(long, env = "TUS_DURABILITY", value_name = "WHEN")]
     #[arg(value_parser = choice([
         ("none", Durability::None),
         ("finish", Durability::Finish),
         ("always", Durability::Always),
     ]))]
     #[arg(hide_possible_values = true, help_heading = FILES)]
-    pub(crate) durability: Durability,
+    pub(crate) durability: Option<Durability>,
 
     /// Parts after a concatenation: keep or remove
     #[arg(
@@ -123,6 +118,21 @@ pub(crate) struct Serve {
     )]
     #[arg(value_parser = value::period, help_heading = FILES)]
     pub(crate) sweep_every: Duration,
+
+    /// Size of a part; larger for uploads of many [default: 8MiB]
+    #[arg(long, env = "TUS_PART_SIZE", value_name = "SIZE")]
+    #[arg(value_parser = value::size::<u64>, help_heading = BUCKET)]
+    pub(crate) part_size: Option<u64>,
+
+    /// Bytes of all uploads that are held at a time [default: 512MiB]
+    #[arg(long, env = "TUS_STORAGE_MEMORY", value_name = "SIZE")]
+    #[arg(value_parser = value::size::<u64>, help_heading = BUCKET)]
+    pub(crate) storage_memory: Option<u64>,
+
+    /// Only this server writes there: for stores without conditional writes
+    #[arg(long, env = "TUS_SINGLE_NODE")]
+    #[arg(value_parser = BoolishValueParser::new(), help_heading = BUCKET)]
+    pub(crate) single_node: bool,
 
     /// Largest upload [default: no limit]
     #[arg(long, env = "TUS_MAX_SIZE", value_name = "SIZE")]
@@ -215,6 +225,11 @@ pub(crate) struct Serve {
     #[arg(hide_possible_values = true, help_heading = PROTOCOL)]
     pub(crate) downloads: Downloads,
 
+    /// Send GET to the bucket, with URLs signed for this time [default: no]
+    #[arg(long, env = "TUS_DOWNLOAD_REDIRECT", value_name = "TIME")]
+    #[arg(value_parser = value::period, help_heading = PROTOCOL)]
+    pub(crate) download_redirect: Option<Duration>,
+
     /// Time for connections to end after SIGTERM or Ctrl-C
     #[arg(
         long,
@@ -242,8 +257,46 @@ pub(crate) struct Serve {
     pub(crate) log_format: Format,
 }
 
+impl Serve {
+    /// Refuses flags that have no use together.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let storage = &self.storage;
+        if storage.has_credentials() {
+            return Err(format!(
+                "the URL of {storage} has credentials: they belong in the environment"
+            ));
+        }
+        let of_files = [("--durability", self.durability.is_some())];
+        let of_buckets = [
+            ("--part-size", self.part_size.is_some()),
+            ("--storage-memory", self.storage_memory.is_some()),
+            ("--single-node", self.single_node),
+            ("--download-redirect", self.download_redirect.is_some()),
+        ];
+        let given = |flags: &[(&'static str, bool)]| {
+            let given = flags.iter().find(|(_, is_given)| *is_given);
+            given.map(|(flag, _)| *flag)
+        };
+        if !matches!(storage, Location::Directory(_))
+            && let Some(flag) = given(&of_files)
+        {
+            return Err(format!("{flag} is for a directory, and {storage} is none"));
+        }
+        if !matches!(storage, Location::Bucket(_))
+            && let Some(flag) = given(&of_buckets)
+        {
+            return Err(format!("{flag} is for a bucket, and {storage} is none"));
+        }
+        if self.download_redirect.is_some() && self.downloads == Downloads::off() {
+            return Err("--download-redirect has no use with --downloads off".into());
+        }
+        Ok(())
+    }
+}
+
 const ADDRESS: &str = "Address";
 const FILES: &str = "Files";
+const BUCKET: &str = "Object storage";
 const LIMITS: &str = "Limits";
 const PROTOCOL: &str = "Protocol";
 const OPERATION: &str = "Operation";
@@ -259,4 +312,6 @@ Examples:
   tus serve --listen 0.0.0.0:1080 --storage /srv/uploads --max-size 8GiB --expires-after 24h
       For a network: bounded, and without leftovers
   tus serve --key '{year}/{month}/{id}-{filename}' --base-url https://example.com/files
-      Behind a proxy, with files by month and under their own names";
+      Behind a proxy, with files by month and under their own names
+  tus serve --storage s3://bucket/prefix --download-redirect 5m
+      On any number of machines, with AWS_ACCESS_KEY_ID and its like in the environment";

@@ -13,8 +13,7 @@ use tokio::{net::TcpListener, runtime, time};
 use tower_tus::{
     TusService,
     protocol::{Extension, Extensions, Limits},
-    service::Forwarded,
-    storage::{FileStorage, MemoryStorage},
+    service::{Downloads, Forwarded},
 };
 use tracing::{info, warn};
 
@@ -23,6 +22,7 @@ use crate::{
     log::{self, Format},
     server::{self, Site},
     signals::Signals,
+    storage,
     value::Location,
 };
 
@@ -38,7 +38,12 @@ pub(crate) fn run(args: &Serve) -> Result<()> {
 
 async fn serve(args: &Serve) -> Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let tus = service(args).with_context(|| format!("cannot use {} as storage", args.storage))?;
+    let tus = tokio::select! {
+        tus = storage::open(args) => tus,
+        signal = signals.next() => bail!("{signal} before the storage was open"),
+    };
+    let tus = tus.with_context(|| format!("cannot use {} as storage", args.storage))?;
+    let tus = configure(tus, args);
     let listener = TcpListener::bind(&args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
@@ -67,15 +72,7 @@ async fn serve(args: &Serve) -> Result<()> {
     Ok(())
 }
 
-fn service(args: &Serve) -> Result<TusService> {
-    let tus = match &args.storage {
-        Location::Directory(root) => TusService::new(
-            FileStorage::open(root)?
-                .durability(args.durability)
-                .collision(args.collision),
-        ),
-        Location::Memory => TusService::new(MemoryStorage::new()),
-    };
+fn configure(tus: TusService, args: &Serve) -> TusService {
     let mut limits = Limits::default()
         .max_metadata(args.max_metadata)
         .max_parts(args.max_parts)
@@ -93,7 +90,7 @@ fn service(args: &Serve) -> Result<TusService> {
         .extensions(extensions(args))
         .sweep_every(args.sweep_every)
         .cors(args.cors.clone())
-        .downloads(args.downloads.clone())
+        .downloads(downloads(args))
         .key(args.key.clone())
         .concat_parts(args.concat_parts);
     if let Some(url) = &args.base_url {
@@ -108,7 +105,14 @@ fn service(args: &Serve) -> Result<TusService> {
     if !args.checksums.is_empty() {
         tus = tus.checksums(args.checksums.iter().copied());
     }
-    Ok(tus)
+    tus
+}
+
+fn downloads(args: &Serve) -> Downloads {
+    match args.download_redirect {
+        Some(lifetime) => Downloads::redirect(lifetime),
+        None => args.downloads.clone(),
+    }
 }
 
 fn extensions(args: &Serve) -> Extensions {
@@ -140,6 +144,11 @@ fn greeting(args: &Serve, url: &str) -> String {
             )
         }
         Location::Memory => "Uploads are kept in memory and end with this process".to_owned(),
+        bucket @ Location::Bucket(_) => {
+            let prefix = bucket.to_string();
+            let prefix = prefix.trim_end_matches('/');
+            format!("Finished files appear as {prefix}/{}", args.key)
+        }
     };
     let mut text = format!("\nUploads go to {url}\n{files}\n");
     if extensions(args).contains(Extension::CreationWithUpload) {
@@ -177,7 +186,34 @@ fn unknown_variables() -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::FromArgMatches;
+
     use super::*;
+
+    fn parse(args: &str) -> Serve {
+        let command = Serve::augment_args(Command::new("serve").no_binary_name(true));
+        let matches = command.get_matches_from(args.split(' '));
+        Serve::from_arg_matches(&matches).unwrap()
+    }
+
+    #[test]
+    fn the_greeting_tells_where_files_go() {
+        for (args, expected) in [
+            ("--storage /srv/up", "appear as /srv/up/{id}\n"),
+            (
+                "--storage s3://bucket --key {filename}",
+                "appear as s3://bucket/{filename}\n",
+            ),
+            (
+                "--storage az://container/a/",
+                "appear as az://container/a/{id}\n",
+            ),
+            ("--storage memory://", "in memory"),
+        ] {
+            let greeting = greeting(&parse(args), "http://127.0.0.1:1080/files");
+            assert!(greeting.contains(expected), "{greeting}");
+        }
+    }
 
     #[test]
     fn the_environment_has_every_flag() {

@@ -14,6 +14,18 @@ pub(crate) enum Location {
     Directory(PathBuf),
     /// Gone when the process ends.
     Memory,
+    /// Objects of a bucket, by its URL.
+    Bucket(String),
+}
+
+/// Schemes of buckets.
+const CLOUDS: [&str; 3] = ["s3", "gs", "az"];
+
+impl Location {
+    /// Whether a user or a password stand in the URL.
+    pub(crate) fn has_credentials(&self) -> bool {
+        matches!(self, Self::Bucket(url) if public(url) != *url)
+    }
 }
 
 impl FromStr for Location {
@@ -36,21 +48,40 @@ impl FromStr for Location {
                 "file:// takes no %-escapes; give the directory as it is, without file://".into(),
             ),
             ("file", path) => Ok(Self::Directory(path.into())),
+            (cloud, path) if CLOUDS.contains(&cloud) => match path.split('/').next() {
+                None | Some("") => Err(format!("names no bucket, as in {cloud}://BUCKET/PREFIX")),
+                Some(_) => Ok(Self::Bucket(text.into())),
+            },
             _ => Err(format!(
-                "{scheme}:// is not supported by this build, which knows a plain directory, \
-                 file:///DIR and memory://"
+                "{scheme}:// is not known; what is: a plain directory, file:///DIR, memory://, \
+                 s3://BUCKET, gs://BUCKET and az://CONTAINER"
             )),
         }
     }
 }
 
+/// Without what must not be seen.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => path.display().fmt(f),
             Self::Memory => f.write_str("memory://"),
+            Self::Bucket(url) => f.write_str(&public(url)),
         }
     }
+}
+
+/// A bucket's URL without user, password and query.
+fn public(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let bucket = rest.split('/').next().unwrap_or_default();
+    // A password may have any character in it.
+    let rest = match bucket.contains(['@', ':']) {
+        true => rest.rsplit('@').next().unwrap_or_default(),
+        false => rest,
+    };
+    format!("{scheme}://{rest}")
 }
 
 /// One of a few words.
@@ -166,15 +197,38 @@ mod tests {
         assert_eq!("./uploads".parse::<Location>(), directory("./uploads"));
         assert_eq!("file:///srv/up".parse::<Location>(), directory("/srv/up"));
         assert_eq!("memory://".parse::<Location>(), Ok(Location::Memory));
+        for bucket in ["s3://bucket", "gs://bucket/", "az://container/a/b"] {
+            let location = bucket.parse::<Location>().unwrap();
+            assert_eq!(location, Location::Bucket(bucket.into()));
+            assert_eq!(location.to_string(), bucket);
+            assert!(!location.has_credentials());
+        }
         for bad in [
             "",
             "memory://x",
             "file://srv/up",
             "file:///a%20b",
-            "s3://bucket",
+            "s3://",
+            "s3:///prefix",
+            "ftp://host",
             "://",
         ] {
             assert!(bad.parse::<Location>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_in_a_location_are_not_shown() {
+        for (url, shown) in [
+            ("s3://key:secret@bucket/a", "s3://bucket/a"),
+            ("s3://key:s@cr/et@bucket/a", "s3://bucket/a"),
+            ("s3://key:s/@:ecret@bucket", "s3://bucket"),
+            ("az://container?sig=secret", "az://container"),
+            ("gs://bucket/a#secret", "gs://bucket/a"),
+        ] {
+            let location = url.parse::<Location>().unwrap();
+            assert_eq!(location.to_string(), shown);
+            assert!(location.has_credentials());
         }
     }
 

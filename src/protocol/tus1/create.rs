@@ -2,7 +2,7 @@ use http::{Response, StatusCode, header::LOCATION};
 
 use super::{content, insert_expires, insert_text, is_octet_stream, status};
 use crate::protocol::{
-    Availability, Content, Create, Error, Head, Kind, Length, Metadata, Offer, Upload,
+    Content, Create, Error, Head, Kind, Length, Metadata, Offer, Upload,
     concat::UploadConcat,
     header::{
         self, UPLOAD_CONCAT, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET,
@@ -73,12 +73,12 @@ fn parse_content(head: &Head<'_>, offer: &Offer) -> Result<Option<Content>, Erro
     }
 }
 
-pub(super) fn render(upload: &Upload, location: &str, content: Availability) -> Response<()> {
+pub(super) fn render(upload: &Upload, location: &str, offset: Option<u64>) -> Response<()> {
     let mut response = status(StatusCode::CREATED);
     let headers = response.headers_mut();
     insert_text(headers, LOCATION, location);
-    if content == Availability::On {
-        headers.insert(UPLOAD_OFFSET, upload.offset.into());
+    if let Some(offset) = offset {
+        headers.insert(UPLOAD_OFFSET, offset.into());
     }
     insert_expires(headers, upload);
     response

@@ -66,12 +66,13 @@ pub(super) fn render(answer: &Result<Outcome, Refusal>, offer: &Offer) -> Respon
         Ok(Outcome::Created {
             upload,
             location,
-            content,
-        }) => create::render(upload, location, *content),
+            offset,
+        }) => create::render(upload, location, *offset),
         Ok(Outcome::Inspected(upload)) => inspect::render(upload),
         Ok(Outcome::Appended(upload)) => append::render(upload),
         Ok(Outcome::Terminated) => status(StatusCode::NO_CONTENT),
         Ok(Outcome::Downloaded(upload, selection)) => download::render(upload, selection),
+        Ok(Outcome::Redirected(url)) => download::render_redirect(url),
         Err(refusal) => render_refusal(refusal),
     };
     response.headers_mut().insert(TUS_RESUMABLE, VERSION);

@@ -364,7 +364,7 @@ fn outcomes_are_rendered() {
         Ok(Outcome::Created {
             upload: expiring.clone(),
             location: "/files/a".into(),
-            content: Availability::On,
+            offset: Some(4),
         }),
         201,
         &[("location", "/files/a"), expires, offset],
@@ -373,10 +373,16 @@ fn outcomes_are_rendered() {
         Ok(Outcome::Created {
             upload: upload(Length::Deferred, 0),
             location: "/files/a".into(),
-            content: Availability::Off,
+            offset: None,
         }),
         201,
         &[("location", "/files/a")],
+    );
+    let url = "https://bucket.example/a?signature=b";
+    expect(
+        Ok(Outcome::Redirected(HeaderValue::from_static(url))),
+        307,
+        &[("location", url)],
     );
     expect(
         Ok(Outcome::Inspected(expiring)),

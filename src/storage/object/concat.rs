@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     protocol::{Length, Upload},
-    storage::{Error, Result},
+    storage::{AppendMode, Error, Result},
 };
 
 /// How many parts are copied at a time.
@@ -65,7 +65,7 @@ impl Shared {
             return Ok(());
         }
         if !state.is_complete() {
-            let mut writer = self.open(&state.snapshot()).await?;
+            let mut writer = self.open(&state.snapshot(), AppendMode::Streaming).await?;
             let joined = self.join(&mut writer, &sources).await;
             let saved = match joined {
                 Ok(()) => writer.save_and_finish().await.map(drop),

@@ -1,6 +1,6 @@
 //! Putting an upload under its key.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc, time::SystemTime};
 
 use object_store::{CopyMode, Error as StoreError, PutMode, PutOptions, PutPayload, path::Path};
 use tokio::time::sleep;
@@ -9,11 +9,11 @@ use super::{
     Nodes,
     attributes::attributes,
     bucket::{Completion, Part, Stat},
-    loose::fetch,
+    loose::{fetch, split},
     retry::{ANSWER, ASSEMBLY, is_unclear, once, pause, retry, transfer},
     seat::Held,
     shared::{Shared, backend, is_condition},
-    state::{Phase, Place, Session, State, Tail},
+    state::{Phase, Place, Session, State},
     writer::{Reach, Writer},
 };
 use crate::{
@@ -114,8 +114,8 @@ impl Shared {
                     .await?;
             }
             Some(_) => {
-                if state.loose_size() > 0 {
-                    self.put_last_part(held).await?;
+                while state.loose_size() > 0 {
+                    self.put_loose_part(held).await?;
                     state = held_state(held)?;
                 }
                 self.assemble(&state).await?;
@@ -130,8 +130,16 @@ impl Shared {
         let write = known.map(|known| known.write.clone());
         let mut state = held_state(held)?;
         self.put_whole(&state, payload, write.as_deref()).await?;
-        state.touch(std::time::SystemTime::now());
-        self.close(held, state).await
+        state.touch(SystemTime::now());
+        let closed = self.close(held, state.clone()).await;
+        if let Err(Error::NotFound(_)) = closed {
+            // Deleted meanwhile, and nobody knows of the object.
+            let target = self.layout.target(state.description());
+            if self.is_own(&target, state.description()).await? {
+                self.remove(&target).await?;
+            }
+        }
+        closed
     }
 
     /// All is in place: the state says so, and nothing else is kept.
@@ -146,8 +154,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Sends loose bytes, of which there will be no more, as the last part.
-    async fn put_last_part(self: &Arc<Self>, held: &mut Held) -> Result<()> {
+    /// Sends loose bytes, of which there will be no more, as a part.
+    async fn put_loose_part(self: &Arc<Self>, held: &mut Held) -> Result<()> {
         let mut state = held_state(held)?;
         let number = state.number;
         if number > self.profile.max_parts {
@@ -160,9 +168,9 @@ impl Shared {
         let Some(session) = state.session.clone() else {
             return Err(Error::Conflict(state.id().clone()));
         };
-        let mut pieces = fetch(&state.segments, self, state.id()).await?;
+        let mut pieces = VecDeque::from(fetch(&state.segments, self, state.id()).await?);
         pieces.extend(state.tail.pieces().iter().cloned());
-        let payload: PutPayload = pieces.into_iter().collect();
+        let payload: PutPayload = split(&mut pieces, state.part_size).into_iter().collect();
         let size = payload.content_length() as u64;
         let path = self.path(&session, &state);
         let put = self.bucket().put_part(&path, &session.id, number, payload);
@@ -170,7 +178,7 @@ impl Shared {
         let stale = self.segment_paths(&state);
         state.parts.push(Part::new(number, tag, size));
         state.segments.clear();
-        state.tail = Tail::default();
+        state.tail = pieces.into_iter().collect();
         self.secure(&mut state).await?;
         self.replace(held, state).await?;
         self.discard(stale);
@@ -215,16 +223,16 @@ impl Shared {
                 Found::Foreign(_) if guarded => return Err(taken(upload)),
                 _ => {}
             }
-            let Some(error) = error else {
-                return Err(damaged(
-                    state.id(),
-                    "the object is not as long as its parts",
-                ));
+            let error = match error {
+                Some(StoreError::NotFound { .. }) => {
+                    return Err(self.lost(state, "the store has lost the parts").await);
+                }
+                Some(error) => error,
+                None => {
+                    let what = "the object is not as long as its parts";
+                    return Err(self.lost(state, what).await);
+                }
             };
-            let lost = matches!(error, StoreError::NotFound { .. });
-            if lost {
-                return Err(damaged(state.id(), "the store has lost the parts"));
-            }
             if !is_unclear(&error) || tried == ATTEMPTS {
                 return Err(backend(error));
             }
@@ -247,8 +255,15 @@ impl Shared {
                 Found::Foreign(_) if mode == CopyMode::Create => return Err(taken(upload)),
                 _ => {}
             }
-            let Err(error) = copied else {
-                return Err(damaged(state.id(), "the copy is not as long as its source"));
+            let error = match copied {
+                Err(StoreError::NotFound { .. }) => {
+                    return Err(self.lost(state, "the store has lost the object").await);
+                }
+                Err(error) => error,
+                Ok(()) => {
+                    let what = "the copy is not as long as its source";
+                    return Err(self.lost(state, what).await);
+                }
             };
             if !is_unclear(&error) || tried == ATTEMPTS {
                 return Err(backend(error));
@@ -308,6 +323,15 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Why something is not there: somebody else has finished the upload meanwhile, or it is lost.
+    async fn lost(&self, state: &State, what: &'static str) -> Error {
+        match self.fetch(state.id()).await {
+            Ok(known) if known.state.session == state.session => damaged(state.id(), what),
+            Ok(_) => Error::Superseded(state.id().clone()),
+            Err(error) => error,
+        }
     }
 
     /// What is under a path.

@@ -49,7 +49,7 @@ impl Loose {
         segments + self.tail.size() + self.fresh.size
     }
 
-    /// Takes the first `size` bytes out. All but the fresh ones are fewer than that.
+    /// Takes the first `size` bytes out, or all there are.
     ///
     /// On an error nothing has been taken.
     pub(super) async fn take(
@@ -58,11 +58,14 @@ impl Loose {
         shared: &Shared,
         id: &UploadId,
     ) -> Result<(PutPayload, Option<OwnedSemaphorePermit>)> {
-        let mut pieces = fetch(&self.segments, shared, id).await?;
+        let mut old = VecDeque::from(fetch(&self.segments, shared, id).await?);
         self.segments.clear();
-        pieces.extend(mem::take(&mut self.tail).pieces().iter().cloned());
-        let old: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let (fresh, permit) = self.fresh.take(size.saturating_sub(old));
+        old.extend(mem::take(&mut self.tail).pieces().iter().cloned());
+        let mut pieces = split(&mut old, size);
+        // Almost never: old bytes are fewer than a part, unless one could not be sent.
+        self.tail = old.into_iter().collect();
+        let taken: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let (fresh, permit) = self.fresh.take(size - taken);
         pieces.extend(fresh);
         Ok((pieces.into_iter().collect(), permit))
     }
@@ -91,17 +94,7 @@ impl Fresh {
     pub(super) fn take(&mut self, size: u64) -> (Vec<Bytes>, Option<OwnedSemaphorePermit>) {
         self.close();
         let size = size.min(self.size);
-        let mut left = usize::try_from(size).unwrap_or(usize::MAX);
-        let mut taken = Vec::new();
-        while left > 0
-            && let Some(mut piece) = self.pieces.pop_front()
-        {
-            if piece.len() > left {
-                self.pieces.push_front(piece.split_off(left));
-            }
-            left -= piece.len();
-            taken.push(piece);
-        }
+        let taken = split(&mut self.pieces, size);
         self.size -= size;
         let permit = match self.size {
             0 => self.permit.take(),
@@ -121,6 +114,22 @@ impl Fresh {
             self.pieces.push_back(open.freeze());
         }
     }
+}
+
+/// Takes the first `size` bytes out of pieces, or all there are.
+pub(super) fn split(pieces: &mut VecDeque<Bytes>, size: u64) -> Vec<Bytes> {
+    let mut left = usize::try_from(size).unwrap_or(usize::MAX);
+    let mut taken = Vec::new();
+    while left > 0
+        && let Some(mut piece) = pieces.pop_front()
+    {
+        if piece.len() > left {
+            pieces.push_front(piece.split_off(left));
+        }
+        left -= piece.len();
+        taken.push(piece);
+    }
+    taken
 }
 
 /// The bytes of segments.

@@ -212,7 +212,7 @@ impl Storage for ObjectStorage {
     }
 
     async fn append(&self, upload: &Upload, mode: AppendMode) -> Result<Box<dyn Appender>> {
-        let writer = self.shared.open(upload).await?;
+        let writer = self.shared.open(upload, mode).await?;
         Ok(Box::new(ObjectAppender::new(writer, mode)))
     }
 

@@ -83,13 +83,20 @@ pub(super) fn pause(tried: u32) -> Duration {
     let limit = BASE
         .saturating_mul(1 << tried.saturating_sub(1).min(16))
         .min(CAP);
-    let mut bits = [0; 4];
     // Without random numbers the pause is the longest.
-    let part = match getrandom::fill(&mut bits) {
-        Ok(()) => u32::from_ne_bytes(bits),
-        Err(_) => u32::MAX,
-    };
+    let part = random_bits().map_or(u32::MAX, |bits| (bits >> 96) as u32);
     limit.mul_f64(f64::from(part) / f64::from(u32::MAX))
+}
+
+/// Random bits; in a simulation, those that follow from its seed.
+pub(super) fn random_bits() -> Result<u128, getrandom::Error> {
+    #[cfg(feature = "conformance")]
+    if let Some(bits) = super::simulation::seeded_bits() {
+        return Ok(bits);
+    }
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits)?;
+    Ok(u128::from_ne_bytes(bits))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{
     Nodes, Profile,
     bucket::Bucket,
     layout::Layout,
-    retry::{ANSWER, is_unclear, once, pause, retry, transfer},
+    retry::{ANSWER, is_unclear, once, pause, random_bits, retry, transfer},
     seat::{Desk, Held, Known},
     state::{Glance, Phase, State},
 };
@@ -261,9 +261,8 @@ impl Shared {
 
 /// A name that nobody else has, nor will have.
 pub(super) fn nonce() -> Result<String> {
-    let mut bits = [0; 16];
-    getrandom::fill(&mut bits).map_err(|error| Error::Backend(Box::new(error)))?;
-    Ok(UploadId::from_random(u128::from_ne_bytes(bits)).to_string())
+    let bits = random_bits().map_err(|error| Error::Backend(Box::new(error)))?;
+    Ok(UploadId::from_random(bits).to_string())
 }
 
 /// An error of the store, as one of a storage.

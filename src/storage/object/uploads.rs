@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     protocol::{Kind, Length, Upload, UploadId, Version},
-    storage::{ByteStream, Error, Result, record::has_name_of_its_own},
+    storage::{AppendMode, ByteStream, Error, Result, record::has_name_of_its_own},
 };
 
 /// How many states are read at a time, for a list.
@@ -90,7 +90,11 @@ impl Shared {
 
     /// Opens an upload for writing. On the node that wrote last this takes no request; on another it is
     /// a claim, which ends the writers of the one before.
-    pub(super) async fn open(self: &Arc<Self>, upload: &Upload) -> Result<Writer> {
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        upload: &Upload,
+        mode: AppendMode,
+    ) -> Result<Writer> {
         let seat = self.desk.seat(&upload.id);
         let mut held = seat.turn.lock().await;
         let conflict = || Error::Conflict(upload.id.clone());
@@ -121,7 +125,12 @@ impl Shared {
             self.secure(&mut state).await?;
             secured = state.session;
         }
-        let writer = Writer::new(Arc::clone(self), Arc::clone(&seat), &mut held, secured);
+        let writer = Writer::new(
+            Arc::clone(self),
+            Arc::clone(&seat),
+            &mut held,
+            (mode, secured),
+        );
         seat.show(&held);
         Ok(writer)
     }

@@ -25,6 +25,11 @@ impl Client {
         Connection::open(self.address).await
     }
 
+    /// The same to a server that may be gone.
+    pub(crate) async fn try_connect(self) -> Option<Connection> {
+        Connection::try_open(self.address).await.ok()
+    }
+
     /// Sends one request and reads its answer.
     pub(crate) async fn send(self, request: Request) -> Response {
         self.connect().await.send(&request).await
@@ -37,8 +42,7 @@ impl Client {
 
     /// Sends one request to a server that may be killed; `None` if it did not answer.
     pub(crate) async fn attempt(self, request: Request) -> Option<Response> {
-        let mut connection = Connection::try_open(self.address).await.ok()?;
-        connection.try_send(&request).await.ok()
+        self.try_connect().await?.try_send(&request).await.ok()
     }
 
     /// Makes an upload of `length` bytes and gives its URL.

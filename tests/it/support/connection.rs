@@ -43,7 +43,12 @@ impl Connection {
 
     /// Half-closes: FIN after everything that was written. The answer can still be read.
     pub(crate) async fn finish(&mut self) {
-        self.stream.shutdown().await.expect("shut down writing");
+        self.try_finish().await.expect("shut down writing");
+    }
+
+    /// The same towards a server that may have closed the connection.
+    pub(crate) async fn try_finish(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await
     }
 
     /// Resets: RST, and whatever the server has not read yet is lost.

@@ -1,7 +1,7 @@
 //! What every test stands on: a server on a real socket, a client that chooses its own bytes, and
 //! waiting without sleeping.
 //!
-//! A data-moving test runs on both storages:
+//! A data-moving test runs on each storage:
 //!
 //! ```ignore
 //! #[tokio::test]
@@ -19,8 +19,10 @@
 mod client;
 mod connection;
 mod content;
+pub(crate) mod crash;
 mod faulty;
 mod listen;
+mod place;
 pub(crate) mod process;
 mod random;
 mod request;
@@ -33,6 +35,8 @@ pub(crate) use client::Client;
 pub(crate) use connection::Connection;
 pub(crate) use content::{base64, content, sha1};
 pub(crate) use faulty::{Faults, Faulty};
+pub(crate) use listen::bind;
+pub(crate) use place::{Kind, Place, key_of};
 pub(crate) use process::Process;
 pub(crate) use random::Random;
 pub(crate) use request::{OCTETS, Request};

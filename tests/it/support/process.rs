@@ -7,7 +7,7 @@ use std::{
 
 use tower_tus::{TusService, storage::FileStorage};
 
-use super::{Client, Site};
+use super::{Client, Site, crash::Mortal};
 
 /// The ignored test that is the server in the other process.
 const SERVER: &str = "crash::child";
@@ -71,6 +71,16 @@ impl Process {
             .and_then(|size| size.trim().strip_suffix(" kB"))
             .and_then(|size| size.parse().ok())
             .expect("the other process has a peak")
+    }
+}
+
+impl Mortal for Process {
+    fn client(&self) -> Client {
+        self.client
+    }
+
+    fn kill(&mut self) {
+        Self::kill(self);
     }
 }
 

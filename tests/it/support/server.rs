@@ -1,39 +1,29 @@
 use std::{
-    fmt, fs,
+    fmt,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use tempfile::TempDir;
 use tokio::time::timeout;
-use tower_tus::{
-    TusService,
-    storage::{FileStorage, MemoryStorage},
-};
+use tower_tus::TusService;
 
 use super::{
-    Client,
+    Client, Kind, Place,
     listen::{Listening, bind},
+    place::key_of,
     wait::DEADLINE,
 };
 
-/// Which storage a server stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    File,
-    Memory,
-}
-
 /// A [`TusService`] on `/files` of a free port. Stops when it is dropped.
 pub(crate) struct Server {
-    // Declared before the directory: the server has to end before its files go.
+    // Declared before the place: the server has to end before its files go.
     running: Option<Listening>,
     tus: TusService,
     configure: Arc<dyn Fn(TusService) -> TusService + Send + Sync>,
     listener: TcpListener,
     address: SocketAddr,
-    directory: Option<TempDir>,
+    place: Place,
 }
 
 impl Server {
@@ -59,12 +49,9 @@ impl Server {
         kind: Kind,
         configure: impl Fn(TusService) -> TusService + Send + Sync + 'static,
     ) -> Self {
-        let directory = match kind {
-            Kind::File => Some(TempDir::new().expect("a temporary directory")),
-            Kind::Memory => None,
-        };
+        let place = Place::new(kind);
         let configure = Arc::new(configure);
-        let tus = service(directory.as_ref().map(TempDir::path), &*configure);
+        let tus = configure(place.service());
         let (listener, address) = bind();
         let running = Some(Listening::start(&listener, tus.clone()));
         Self {
@@ -73,7 +60,7 @@ impl Server {
             configure,
             listener,
             address,
-            directory,
+            place,
         }
     }
 
@@ -92,7 +79,7 @@ impl Server {
         &self.tus
     }
 
-    /// Shuts down as a well-behaved process does, and starts a new service on the same files.
+    /// Shuts down as a well-behaved process does, and starts a new service in the same place.
     pub(crate) async fn restart(&mut self) {
         timeout(DEADLINE, self.tus.shutdown())
             .await
@@ -100,46 +87,35 @@ impl Server {
         self.crash();
     }
 
-    /// Drops all work where it stands, and starts a new service on the same files.
+    /// Drops all work where it stands, and starts a new service in the same place.
     pub(crate) fn crash(&mut self) {
-        let root = self.root().to_owned();
         drop(self.running.take());
-        self.tus = service(Some(&root), &*self.configure);
+        self.tus = (self.configure)(self.place.service());
         self.running = Some(Listening::start(&self.listener, self.tus.clone()));
     }
 
     /// The storage's directory; only a server on files has one.
     pub(crate) fn root(&self) -> &Path {
-        self.directory.as_ref().expect("a server on files").path()
+        self.place.root()
     }
 
-    /// Every file below the storage's directory, sorted, relative to it; none for one in memory.
+    /// Everything that is stored, sorted, relative to the root; nothing for one in memory.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let mut files = Vec::new();
-        if let Some(directory) = &self.directory {
-            collect(directory.path(), directory.path(), &mut files);
-        }
-        files.sort();
-        files
+        self.place.files()
     }
 
-    /// Where a finished upload lies, with the default key.
+    /// Where a finished upload lies on disk, with the default key.
     pub(crate) fn path_of(&self, url: &str) -> PathBuf {
-        self.root()
-            .join(url.rsplit('/').next().expect("rsplit gives one piece"))
+        self.root().join(key_of(url))
     }
 
     /// Fails the test unless the finished upload holds exactly these bytes: as a download, and
-    /// on disk.
+    /// where it is stored.
     pub(crate) async fn assert_stored(&self, url: &str, expected: &[u8]) {
         let response = self.client().get(url).await.expect(200);
         assert_same(&response.body, expected, "downloaded");
-        if self.directory.is_some() {
-            assert_same(
-                &fs::read(self.path_of(url)).expect("a finished file"),
-                expected,
-                "on disk",
-            );
+        if let Some(stored) = self.place.stored(url) {
+            assert_same(&stored, expected, "stored");
         }
     }
 }
@@ -152,41 +128,22 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Runs a test on a server with defaults, once on files and once in memory.
+/// Runs a test on a server with defaults, once on each storage.
 pub(crate) async fn on_each_storage(test: impl AsyncFn(Server, Client)) {
     on_each_storage_with(|tus| tus, test).await;
 }
 
-/// Runs a test on a configured server, once on files and once in memory.
+/// Runs a test on a configured server, once on each storage.
 pub(crate) async fn on_each_storage_with(
     configure: impl Fn(TusService) -> TusService + Clone + Send + Sync + 'static,
     test: impl AsyncFn(Server, Client),
 ) {
-    for kind in [Kind::File, Kind::Memory] {
+    for kind in Kind::ALL {
         // Shown only if the test fails.
         println!("storage: {kind:?}");
         let server = Server::start(kind, configure.clone());
         let client = server.client();
         test(server, client).await;
-    }
-}
-
-fn service(root: Option<&Path>, configure: &dyn Fn(TusService) -> TusService) -> TusService {
-    let tus = match root {
-        Some(root) => TusService::new(FileStorage::open(root).expect("open the storage")),
-        None => TusService::new(MemoryStorage::new()),
-    };
-    configure(tus.base_path("/files"))
-}
-
-fn collect(root: &Path, directory: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).expect("a readable directory") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            collect(root, &path, files);
-        } else {
-            files.push(path.strip_prefix(root).expect("below the root").to_owned());
-        }
     }
 }
 

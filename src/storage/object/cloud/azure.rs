@@ -9,7 +9,7 @@ use http::{
     response::Parts,
 };
 use object_store::{
-    Attribute, Attributes, CopyMode, Error, PutMode, PutOptions, PutPayload, Result, UpdateVersion,
+    Attributes, CopyMode, Error, PutMode, PutOptions, PutPayload, Result, UpdateVersion,
     azure::{AzureAuthorizer, AzureCredential, MicrosoftAzure},
     client::{HttpClient, HttpRequestBody},
     path::Path,
@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     super::bucket::{Bucket, Completion, Listed, OWNER, Object, Part, Profile, Session, Stat},
     blocks, objects,
-    raw::{Raw, condition, not_supported},
+    raw::{Names, Raw, condition, not_supported},
 };
 
 /// A container of Azure Blob Storage.
@@ -197,7 +197,7 @@ impl Bucket for Azure {
         let blob = self.settled(path).await?.headers;
         let size = text(&blob, &CONTENT_LENGTH).and_then(|size| size.parse().ok());
         let size = size.ok_or_else(|| self.raw.error("a blob has no size"))?;
-        let owner = blob.get(format!("{METADATA}{OWNER}"));
+        let owner = blob.get(format!("{}{OWNER}", NAMES.metadata));
         let owner = owner.and_then(|owner| owner.to_str().ok());
         let version = UpdateVersion {
             e_tag: text(&blob, &ETAG),
@@ -259,11 +259,11 @@ impl Bucket for Azure {
         }
     }
 
-    /// Only a name: the blob comes into being with its blocks.
     async fn compose(&self, _: &[Path], _: &Path, _: PutOptions) -> Result<()> {
         Err(not_supported("objects are not composed"))
     }
 
+    /// Only a name: the blob comes into being with its blocks.
     async fn begin(&self, _: &Path, _: Attributes) -> Result<String> {
         blocks::session().map_err(|error| self.raw.error(error))
     }
@@ -334,7 +334,7 @@ impl Bucket for Azure {
         parts: &[Part],
         options: PutOptions,
     ) -> Result<()> {
-        let mut headers = self.headers(&options.attributes)?;
+        let mut headers = self.raw.headers(&options.attributes, &NAMES)?;
         match options.mode {
             PutMode::Overwrite => {}
             PutMode::Create => {
@@ -430,26 +430,6 @@ impl Azure {
         value.set_sensitive(true);
         Ok(value)
     }
-
-    fn headers(&self, attributes: &Attributes) -> Result<HeaderMap> {
-        let mut headers = HeaderMap::new();
-        for (attribute, value) in attributes {
-            let name = match attribute {
-                Attribute::CacheControl => "x-ms-blob-cache-control",
-                Attribute::ContentDisposition => "x-ms-blob-content-disposition",
-                Attribute::ContentEncoding => "x-ms-blob-content-encoding",
-                Attribute::ContentLanguage => "x-ms-blob-content-language",
-                Attribute::ContentType => "x-ms-blob-content-type",
-                Attribute::StorageClass => "x-ms-access-tier",
-                Attribute::Metadata(name) => &format!("{METADATA}{name}"),
-                _ => return Err(not_supported("an attribute that Azure does not have")),
-            };
-            let name = HeaderName::try_from(name).map_err(|error| self.raw.error(error))?;
-            let value = HeaderValue::try_from(value.as_ref());
-            headers.insert(name, value.map_err(|error| self.raw.error(error))?);
-        }
-        Ok(headers)
-    }
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
@@ -457,7 +437,11 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 }
 
 pub(super) const STORE: &str = "Azure";
-const METADATA: &str = "x-ms-meta-";
+const NAMES: Names = Names {
+    standard: "x-ms-blob-",
+    metadata: "x-ms-meta-",
+    class: "x-ms-access-tier",
+};
 const COPY_ID: HeaderName = HeaderName::from_static("x-ms-copy-id");
 const COPY_SOURCE: HeaderName = HeaderName::from_static("x-ms-copy-source");
 const COPY_STATUS: HeaderName = HeaderName::from_static("x-ms-copy-status");

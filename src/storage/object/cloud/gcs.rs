@@ -5,8 +5,8 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header::AUTHORIZATION};
 use object_store::{
-    Attribute, Attributes, CopyMode, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
-    PutPayload, Result, UpdateVersion,
+    Attributes, CopyMode, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    Result, UpdateVersion,
     client::{HttpClient, HttpRequest, HttpRequestBody},
     gcp::GoogleCloudStorage,
     multipart::MultipartStore,
@@ -17,7 +17,7 @@ use object_store::{
 use super::{
     super::bucket::{Bucket, Completion, Listed, Object, Part, Profile, Session, Stat},
     objects,
-    raw::{Raw, condition, encode, not_supported},
+    raw::{Names, Raw, condition, encode, not_supported},
     xml::{self, Element},
 };
 
@@ -106,28 +106,6 @@ impl Gcs {
     }
 }
 
-impl Gcs {
-    fn headers(&self, attributes: &Attributes) -> Result<HeaderMap> {
-        let mut headers = HeaderMap::new();
-        for (attribute, value) in attributes {
-            let name = match attribute {
-                Attribute::CacheControl => "cache-control",
-                Attribute::ContentDisposition => "content-disposition",
-                Attribute::ContentEncoding => "content-encoding",
-                Attribute::ContentLanguage => "content-language",
-                Attribute::ContentType => "content-type",
-                Attribute::StorageClass => "x-goog-storage-class",
-                Attribute::Metadata(name) => &format!("{METADATA}{name}"),
-                _ => return Err(not_supported("an attribute that Google does not have")),
-            };
-            let name = HeaderName::try_from(name).map_err(|error| self.raw.error(error))?;
-            let value = HeaderValue::try_from(value.as_ref());
-            headers.insert(name, value.map_err(|error| self.raw.error(error))?);
-        }
-        Ok(headers)
-    }
-}
-
 #[async_trait]
 impl Bucket for Gcs {
     /// As S3, but nothing about parts takes a condition.
@@ -177,7 +155,7 @@ impl Bucket for Gcs {
     }
 
     async fn compose(&self, sources: &[Path], to: &Path, options: PutOptions) -> Result<()> {
-        let mut headers = self.headers(&options.attributes)?;
+        let mut headers = self.raw.headers(&options.attributes, &NAMES)?;
         if options.mode == PutMode::Create {
             headers.insert(GENERATION_MATCH, HeaderValue::from_static("0"));
         }
@@ -272,7 +250,11 @@ impl Bucket for Gcs {
     }
 }
 
-const METADATA: &str = "x-goog-meta-";
+const NAMES: Names = Names {
+    standard: "",
+    metadata: "x-goog-meta-",
+    class: "x-goog-storage-class",
+};
 const GENERATION_MATCH: HeaderName = HeaderName::from_static("x-goog-if-generation-match");
 const ENDPOINT: &str = "https://storage.googleapis.com";
 pub(super) const STORE: &str = "GCS";

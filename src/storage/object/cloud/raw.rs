@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header::CONTENT_LENGTH, response::Parts};
+#[cfg(any(feature = "azure", feature = "gcp"))]
+use http::{HeaderName, HeaderValue};
+#[cfg(any(feature = "azure", feature = "gcp"))]
+use object_store::{Attribute, Attributes};
 use object_store::{
     ClientOptions, Error, PutMode, Result,
     client::{HttpClient, HttpConnector, HttpRequest, HttpRequestBody},
@@ -101,6 +105,32 @@ impl Raw {
         }
     }
 
+    /// Attributes as header fields: the standard ones behind `prefix`, and those of the store.
+    #[cfg(any(feature = "azure", feature = "gcp"))]
+    pub(super) fn headers(&self, attributes: &Attributes, names: &Names) -> Result<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        for (attribute, value) in attributes {
+            let standard = match attribute {
+                Attribute::CacheControl => "cache-control",
+                Attribute::ContentDisposition => "content-disposition",
+                Attribute::ContentEncoding => "content-encoding",
+                Attribute::ContentLanguage => "content-language",
+                Attribute::ContentType => "content-type",
+                _ => "",
+            };
+            let name = match attribute {
+                Attribute::StorageClass => names.class.to_owned(),
+                Attribute::Metadata(name) => format!("{}{name}", names.metadata),
+                _ if standard.is_empty() => return Err(not_supported("an unknown attribute")),
+                _ => format!("{}{standard}", names.standard),
+            };
+            let name = HeaderName::try_from(name).map_err(|error| self.error(error))?;
+            let value = HeaderValue::try_from(value.as_ref());
+            headers.insert(name, value.map_err(|error| self.error(error))?);
+        }
+        Ok(headers)
+    }
+
     /// A request that only has to be signed.
     pub(super) fn request(
         &self,
@@ -120,6 +150,15 @@ impl Raw {
     }
 }
 
+/// What attributes are called: two prefixes, and a name.
+#[cfg(any(feature = "azure", feature = "gcp"))]
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) standard: &'static str,
+    pub(super) metadata: &'static str,
+    pub(super) class: &'static str,
+}
+
 /// How patient this crate is: a request may take as long as it moves.
 pub(super) fn client_options() -> ClientOptions {
     ClientOptions::new()
@@ -136,6 +175,17 @@ pub(super) fn condition<T>(mode: &PutMode, answer: Result<T>) -> Result<T> {
             Err(Error::AlreadyExists { path, source })
         }
         (_, answer) => answer,
+    }
+}
+
+/// Whether the store found fault with a request of this module, and will the next time.
+#[cfg(feature = "aws")]
+pub(super) fn is_bad_request(error: &Error) -> bool {
+    match error {
+        Error::Generic { source, .. } => source
+            .downcast_ref::<Refused>()
+            .is_some_and(|refused| refused.status == StatusCode::BAD_REQUEST),
+        _ => false,
     }
 }
 

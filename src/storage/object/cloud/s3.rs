@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::{
     super::bucket::{Bucket, Completion, Listed, Object, Part, Profile, Session, Stat},
     objects,
-    raw::{Raw, condition, encode, not_supported},
+    raw::{Raw, condition, encode, is_bad_request, not_supported},
     xml::{self, Element},
 };
 
@@ -209,7 +209,17 @@ impl Bucket for S3 {
         }
         let none = HttpRequestBody::empty();
         let request = self.request(Method::PUT, path, query, signed, none).await?;
-        let (_, body) = self.raw.send_patiently(path, request).await?;
+        let answer = self.raw.send_patiently(path, request).await;
+        let (_, body) = answer.map_err(|error| {
+            // MinIO, of parts that ought to have a checksum; and whatever others do not copy.
+            if is_bad_request(&error) {
+                Error::NotSupported {
+                    source: error.into(),
+                }
+            } else {
+                error
+            }
+        })?;
         let copied: Tag =
             quick_xml::de::from_reader(&body[..]).map_err(|error| self.raw.error(error))?;
         Ok(copied.join())

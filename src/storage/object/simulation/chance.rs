@@ -13,7 +13,6 @@ pub fn seed_chance(seed: u64) {
 }
 
 /// Random bits, if this thread has a seed for them.
-#[allow(dead_code, reason = "not used yet")]
 pub(in crate::storage::object) fn seeded_bits() -> Option<u128> {
     let next = || {
         let state = CHANCE.get()?.wrapping_add(0x9E37_79B9_7F4A_7C15);

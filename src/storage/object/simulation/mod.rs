@@ -22,7 +22,6 @@ use object_store::{
     Attributes, CopyMode, PutOptions, PutPayload, Result, UpdateVersion, path::Path,
 };
 
-#[allow(unused_imports, reason = "not used yet")]
 pub(super) use self::chance::seeded_bits;
 pub use self::{chance::seed_chance, requests::Requests};
 use self::{

@@ -137,6 +137,9 @@ async fn a_store_that_can_makes_one_object_of_many_by_itself() {
         simulation.advance(Duration::from_secs(7200));
         storage.reclaim(simulation.now()).await.unwrap();
         let stages = simulation.paths().into_iter();
-        assert_eq!(stages.filter(|path| path.as_ref().contains("a.")).count(), 0);
+        assert_eq!(
+            stages.filter(|path| path.as_ref().contains("a.")).count(),
+            0
+        );
     }
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     protocol::{Length, UploadId},
-    storage::{Error, Result},
+    storage::{AppendMode, Error, Result},
 };
 
 /// Moves the bytes of one upload into parts, and what is left into its state.
@@ -35,6 +35,7 @@ pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     seat: Arc<Seat>,
     epoch: u64,
+    mode: AppendMode,
     /// What is stored, and by which write.
     base: State,
     write: String,
@@ -75,12 +76,13 @@ impl Writer {
         shared: Arc<Shared>,
         seat: Arc<Seat>,
         held: &mut Held,
-        session: Option<Session>,
+        (mode, session): (AppendMode, Option<Session>),
     ) -> Self {
         let known = held.known.as_ref().expect("it was looked at before");
         let base = known.state.clone();
         Self {
             epoch: seat.next_epoch(),
+            mode,
             write: known.write.clone(),
             session,
             numbers: mem::take(&mut held.numbers),

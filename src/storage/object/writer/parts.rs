@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{Hole, Reach, Writer};
 use crate::storage::{
-    Error, Result,
+    AppendMode, Error, Result,
     object::{
         bucket::Part,
         retry::{ASSEMBLY, is_unclear, once, pause, transfer},
@@ -206,7 +206,11 @@ impl Writer {
         if self.base.session.is_none() {
             return Ok(());
         }
-        let composed = Box::pin(self.compose(Reach::Parts)).await?;
+        let composed = match self.mode {
+            AppendMode::Streaming => Box::pin(self.compose(Reach::Parts)).await?,
+            // Nothing counts before all of it does.
+            AppendMode::Atomic => None,
+        };
         let mut state = composed.unwrap_or_else(|| self.base.clone());
         if self.granted.is_empty() {
             self.granted = state.reserve(self.reserve, self.shared.profile.max_parts);

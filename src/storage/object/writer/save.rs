@@ -57,8 +57,9 @@ impl Writer {
     async fn send_rest(&mut self, reach: Reach) -> Result<()> {
         if reach == Reach::All && self.hole == Hole::None {
             let last = self.is_complete() && self.session.is_some();
-            if last && self.loose.size() > 0 {
-                self.dispatch(self.loose.size()).await?;
+            while last && self.loose.size() > 0 {
+                let size = self.loose.size().min(self.base.part_size);
+                self.dispatch(size).await?;
             }
         }
         while let Some(flight) = self.flights.front() {

@@ -1,5 +1,4 @@
-use std::{fs, path::Path};
-
+use super::{Home, LastRequests, Sums};
 use crate::support::{Client, Random, Request, Response, sha1};
 
 /// What a client knows of its upload.
@@ -10,6 +9,8 @@ pub(super) struct Upload {
     acknowledged: u64,
     /// What was being sent when the server was killed.
     in_flight: Option<Chunk>,
+    /// The same after the next server has told an offset, if more of it may be stored yet.
+    late: Option<Chunk>,
 }
 
 impl std::fmt::Debug for Upload {
@@ -21,13 +22,6 @@ impl std::fmt::Debug for Upload {
             .field("in_flight", &self.in_flight)
             .finish()
     }
-}
-
-/// How often chunks have a checksum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sums {
-    Never,
-    Often,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +45,7 @@ impl Upload {
             data,
             acknowledged: 0,
             in_flight: None,
+            late: None,
         }
     }
 
@@ -76,12 +71,27 @@ impl Upload {
                 Sum::None | Sum::Right => (204, chunk.end),
                 Sum::Wrong => (460, chunk.start),
             };
+            if answer.status == 409
+                && let Some(late) = self.late
+            {
+                self.in_flight = None;
+                let offset = self.head(client).await?;
+                self.expect_after(late, offset);
+                self.acknowledged = offset;
+                continue;
+            }
             let answer = answer.expect(status);
             assert_eq!(answer.offset().unwrap_or(chunk.start), offset, "{answer:?}");
             self.acknowledged = offset;
             self.in_flight = None;
+            self.late = None;
         }
         Some(())
+    }
+
+    async fn head(&self, client: Client) -> Option<u64> {
+        let answer = client.attempt(Request::new("HEAD", &self.url)).await?;
+        answer.expect(200).offset()
     }
 
     /// Sends a chunk, and notes what HEAD tells meanwhile.
@@ -141,50 +151,45 @@ impl Upload {
         }
     }
 
-    /// After a kill: HEAD and the disk agree with what the client was told, and it goes on from there.
-    pub(super) async fn verify(&mut self, client: Client, root: &Path) {
+    /// After a kill: HEAD and the storage agree with what the client was told, and it goes on from
+    /// there.
+    pub(super) async fn verify<H: Home>(&mut self, client: Client, home: &H) {
         let offset = client.offset(&self.url).await;
-        assert!(offset >= self.acknowledged, "at {offset}: {self:?}");
-        match self.in_flight.take() {
+        let cut = self.in_flight.take().or_else(|| self.late.take());
+        match cut {
             None => assert_eq!(offset, self.acknowledged, "{self:?}"),
-            Some(chunk) => {
-                let Chunk { start, end, sum } = chunk;
-                let may_be_partial = match sum {
-                    Sum::None => true,
-                    Sum::Right => end - start <= PARTLY,
-                    Sum::Wrong => false,
-                };
-                let is_expected = match sum {
-                    Sum::Wrong => offset == start,
-                    _ if may_be_partial => (start..=end).contains(&offset),
-                    _ => offset == start || offset == end,
-                };
-                assert!(is_expected, "at {offset} after {chunk:?}: {self:?}");
-            }
+            Some(chunk) => self.expect_after(chunk, offset),
         }
-        let stored = on_disk(root, &self.url);
-        let offset_on_disk = offset as usize;
-        assert!(
-            stored.get(..offset_on_disk) == Some(&self.data[..offset_on_disk]),
-            "the first {offset} bytes differ on disk: {}",
-            self.url
-        );
+        if H::LAST_REQUESTS == LastRequests::Late {
+            self.late = cut;
+        }
+        if let Some(stored) = home.stored(&self.url).await {
+            let offset = offset as usize;
+            assert!(
+                stored.get(..offset) == Some(&self.data[..offset]),
+                "the first {offset} bytes differ in {home:?}: {}",
+                self.url
+            );
+        }
         self.acknowledged = offset;
     }
-}
 
-/// What is stored of an upload: in its place, or on the way there.
-pub(super) fn on_disk(root: &Path, url: &str) -> Vec<u8> {
-    let id = url.rsplit('/').next().unwrap();
-    let own = root.join(".tus");
-    [
-        root.join(id),
-        own.join(format!("{id}.part")),
-        own.join(format!("{id}.data")),
-    ]
-    .into_iter()
-    .find_map(|path| fs::read(path).ok())
-    .unwrap_or_else(|| panic!("{url} is not on disk"))
+    /// Fails the test unless an upload may be here after a server that was killed with this chunk.
+    fn expect_after(&self, chunk: Chunk, offset: u64) {
+        assert!(offset >= self.acknowledged, "at {offset}: {self:?}");
+        let Chunk { start, end, sum } = chunk;
+        let may_be_partial = match sum {
+            Sum::None => true,
+            Sum::Right => end - start <= PARTLY,
+            Sum::Wrong => false,
+        };
+        let is_expected = match sum {
+            Sum::Wrong => offset == start,
+            _ if may_be_partial => (start..=end).contains(&offset),
+            _ => offset == start || offset == end,
+        };
+        assert!(is_expected, "at {offset} after {chunk:?}: {self:?}");
+    }
 }
 
 /// Up to which size a chunk whose checksum holds may be stored in part.
