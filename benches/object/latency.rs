@@ -78,12 +78,7 @@ pub(crate) fn measure(
 }
 
 /// PATCHes one after the other, to an upload of its own on each connection. Creating it counts in the requests only.
-fn patches(
-    process: &Process,
-    connections: usize,
-    count: u64,
-    size: u64,
-) -> io::Result<Latencies> {
+fn patches(process: &Process, connections: usize, count: u64, size: u64) -> io::Result<Latencies> {
     let block = Block::new();
     let one = || {
         let mut connection = Connection::open(process.address)?;

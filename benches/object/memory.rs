@@ -48,9 +48,7 @@ fn send(process: &Process, uploads: usize, size: u64) -> io::Result<()> {
     let one = || {
         let mut connection = Connection::open(process.address)?;
         let path = connection.create(size)?;
-        connection
-            .append(&path, 0, size, "", &block)?
-            .expect(204)?;
+        connection.append(&path, 0, size, "", &block)?.expect(204)?;
         Ok::<_, io::Error>(())
     };
     thread::scope(|scope| {

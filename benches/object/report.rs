@@ -271,12 +271,7 @@ impl Display for Memory {
         write!(
             f,
             "{} uploads, budget {} MiB: {:.0} MiB of {:.0}, {:.0} MiB/s, {:.1} requests each",
-            self.uploads,
-            self.budget,
-            self.peak,
-            self.bound,
-            self.mib_per_second,
-            self.requests
+            self.uploads, self.budget, self.peak, self.bound, self.mib_per_second, self.requests
         )
     }
 }
@@ -291,7 +286,10 @@ fn mark(reached: bool) -> &'static str {
 fn spread(values: &[f64]) -> String {
     let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
     let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    format!("{:.2} ({lowest:.2} to {highest:.2})", median(values.iter().copied()))
+    format!(
+        "{:.2} ({lowest:.2} to {highest:.2})",
+        median(values.iter().copied())
+    )
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

@@ -54,8 +54,8 @@ impl TusService {
     }
 
     /// Ends what a crash interrupted: uploads of which all bytes are stored are put in place, and final
-    /// uploads whose parts are finished are joined. Runs by itself with the first request, and each of
-    /// these uploads also does it when it is asked for.
+    /// uploads whose parts are finished are joined. Runs by itself with the first request and before each
+    /// sweep, and each of these uploads also does it when it is asked for.
     ///
     /// # Errors
     /// If the uploads cannot be listed.
@@ -87,8 +87,8 @@ impl TusService {
         Ok(())
     }
 
-    /// Starts what runs in the background now, and not only with the first request: [`recover`] once, and
-    /// [`sweep`] again and again. It ends with the last clone of the service, or its shutdown.
+    /// Starts what runs in the background now, and not only with the first request: [`recover`] and
+    /// [`sweep`], again and again. It ends with the last clone of the service, or its shutdown.
     ///
     /// [`recover`]: Self::recover
     /// [`sweep`]: Self::sweep
@@ -170,10 +170,8 @@ async fn maintain(engine: Weak<Engine>, config: Arc<Config>) {
         })
     };
     while let Some(tus) = service() {
-        // Again and again, as long as the uploads cannot be listed.
-        if !tus.engine.known.is_cancelled() {
-            let _ = tus.recover().await.inspect_err(log);
-        }
+        // Again and again: another node may have died, or the storage could not do it the last time.
+        let _ = tus.recover().await.inspect_err(log);
         if let Ok(swept) = tus.sweep().await.inspect_err(log)
             && swept != Swept::default()
         {

@@ -85,7 +85,11 @@ fn found(request: &Request, object: &Object) -> Answer {
     let end = end.min(object.bytes.len());
     let last = end.saturating_sub(1);
     let _ = write!(headers, "Content-Range: bytes 0-{last}/{}\r\n", object.size);
-    Answer::new("206 Partial Content", &headers, object.bytes[..end].to_vec())
+    Answer::new(
+        "206 Partial Content",
+        &headers,
+        object.bytes[..end].to_vec(),
+    )
 }
 
 /// Only ranges from the start on are ever asked for.

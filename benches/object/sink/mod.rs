@@ -107,8 +107,8 @@ impl Connection {
 
     fn serve(mut self, objects: &Objects) -> io::Result<()> {
         while let Some(mut request) = self.head()? {
-            let keep = request.path.contains("/.tus/") && request.size <= KEPT
-                || request.method == "POST";
+            let keep =
+                request.path.contains("/.tus/") && request.size <= KEPT || request.method == "POST";
             self.body(&mut request, keep)?;
             thread::sleep(self.pace.delay);
             let Answer { mut head, body } = answer(&request, objects);

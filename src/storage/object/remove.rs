@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, future::ready};
 use object_store::{Error as StoreError, path::Path};
 
 use super::{
@@ -107,11 +107,13 @@ impl Shared {
     pub(super) async fn reclaim(self: &Arc<Self>, before: SystemTime) -> Result<u64> {
         // Sessions first: whatever a state names later than this is not among them.
         let sessions = self.bucket().sessions(self.layout.root());
-        let sessions: Vec<_> = sessions
-            .try_filter(|session| std::future::ready(session.started < before))
-            .try_collect()
-            .await
-            .map_err(backend)?;
+        let sessions = sessions
+            .try_filter(|session| ready(session.started < before))
+            .try_collect::<Vec<_>>();
+        let sessions = match sessions.await {
+            Err(StoreError::NotSupported { .. } | StoreError::NotImplemented { .. }) => Vec::new(),
+            sessions => sessions.map_err(backend)?,
+        };
         let mut bytes = 0;
         let data = self.old(&self.layout.all_data(), before).await?;
         let segments = self.old(&self.layout.all_segments(), before).await?;
@@ -150,7 +152,7 @@ impl Shared {
     async fn old(&self, prefix: &Path, before: SystemTime) -> Result<Vec<Listed>> {
         let listed = self.bucket().list(prefix);
         listed
-            .try_filter(|listed| std::future::ready(listed.modified < before))
+            .try_filter(|listed| ready(listed.modified < before))
             .try_collect()
             .await
             .map_err(backend)

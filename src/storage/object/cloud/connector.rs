@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue, header::USER_AGENT};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector as Tcp},
+    client::legacy::{self, connect::HttpConnector as Tcp},
     rt::{TokioExecutor, TokioTimer},
 };
 use object_store::{
@@ -38,8 +38,10 @@ use super::body::{Limits, Progress, Received, Sent};
 /// certificates, and a resolver.
 #[derive(Debug, Clone, Default)]
 pub struct Connector {
-    clients: Arc<Mutex<HashMap<Pool, Client<HttpsConnector<Tcp>, Sent>>>>,
+    clients: Arc<Mutex<HashMap<Pool, Client>>>,
 }
+
+type Client = legacy::Client<HttpsConnector<Tcp>, Sent>;
 
 /// What connections have to have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -74,7 +76,7 @@ impl HttpConnector for Connector {
 }
 
 impl Connector {
-    fn client(&self, pool: Pool) -> Result<Client<HttpsConnector<Tcp>, Sent>> {
+    fn client(&self, pool: Pool) -> Result<Client> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&pool) {
             return Ok(client.clone());
@@ -86,7 +88,7 @@ impl Connector {
 }
 
 impl Pool {
-    fn client(&self) -> Result<Client<HttpsConnector<Tcp>, Sent>> {
+    fn client(&self) -> Result<Client> {
         let mut tcp = Tcp::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -97,7 +99,7 @@ impl Pool {
         } else {
             builder.https_only()
         };
-        let mut builder = Client::builder(TokioExecutor::new());
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new());
         if let Some(timeout) = self.idle_timeout {
             builder.pool_idle_timeout(timeout);
@@ -130,7 +132,7 @@ impl Pool {
 
 #[derive(Debug)]
 struct Service {
-    client: Client<HttpsConnector<Tcp>, Sent>,
+    client: Client,
     headers: HeaderMap,
     limits: Limits,
 }

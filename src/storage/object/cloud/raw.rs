@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header::CONTENT_LENGTH, response::Parts};
-#[cfg(any(feature = "azure", feature = "gcp"))]
-use http::{HeaderName, HeaderValue};
-#[cfg(any(feature = "azure", feature = "gcp"))]
-use object_store::{Attribute, Attributes};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header::CONTENT_LENGTH,
+    response::Parts,
+};
 use object_store::{
-    ClientOptions, Error, PutMode, Result,
+    Attribute, Attributes, ClientOptions, Error, PutMode, Result,
     client::{HttpClient, HttpConnector, HttpRequest, HttpRequestBody},
     path::Path,
 };
@@ -106,7 +105,6 @@ impl Raw {
     }
 
     /// Attributes as header fields: the standard ones behind `prefix`, and those of the store.
-    #[cfg(any(feature = "azure", feature = "gcp"))]
     pub(super) fn headers(&self, attributes: &Attributes, names: &Names) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         for (attribute, value) in attributes {
@@ -151,7 +149,6 @@ impl Raw {
 }
 
 /// What attributes are called: two prefixes, and a name.
-#[cfg(any(feature = "azure", feature = "gcp"))]
 #[derive(Debug)]
 pub(super) struct Names {
     pub(super) standard: &'static str,
@@ -179,7 +176,6 @@ pub(super) fn condition<T>(mode: &PutMode, answer: Result<T>) -> Result<T> {
 }
 
 /// Whether the store found fault with a request of this module, and will the next time.
-#[cfg(feature = "aws")]
 pub(super) fn is_bad_request(error: &Error) -> bool {
     match error {
         Error::Generic { source, .. } => source
@@ -190,7 +186,6 @@ pub(super) fn is_bad_request(error: &Error) -> bool {
 }
 
 /// All but what needs no encoding in a path or a query.
-#[cfg(any(feature = "aws", feature = "gcp"))]
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -292,7 +287,6 @@ mod tests {
         assert!(matches!(refused(200, body), Error::Generic { .. }));
     }
 
-    #[cfg(any(feature = "aws", feature = "gcp"))]
     #[test]
     fn a_path_is_encoded_byte_by_byte() {
         assert_eq!(encode("a/b c+ü~%"), "a/b%20c%2B%C3%BC~%25");

@@ -55,6 +55,7 @@ pub(super) struct Writer {
     /// Parts that are stored, and in no state yet. There is no gap before them.
     done: Vec<Part>,
     hole: Hole,
+    sureness: Sureness,
     saved: Instant,
     unsaved: u64,
 }
@@ -67,6 +68,14 @@ enum Hole {
     Torn,
     /// Somebody else writes.
     Superseded,
+}
+
+/// Whether the store was asked since the writer was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sureness {
+    /// No: another node may have moved on.
+    Recalled,
+    Asked,
 }
 
 impl Writer {
@@ -98,6 +107,7 @@ impl Writer {
             flights: VecDeque::new(),
             done: Vec::new(),
             hole: Hole::None,
+            sureness: Sureness::Recalled,
             saved: Instant::now(),
             unsaved: 0,
             base,

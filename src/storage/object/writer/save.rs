@@ -5,9 +5,9 @@ use std::{mem, time::SystemTime};
 use object_store::{PutMode, PutPayload};
 use tokio::time::{Duration, Instant};
 
-use super::{Hole, Writer, parts::LAST_RESERVE};
+use super::{Hole, Sureness, Writer, parts::LAST_RESERVE};
 use crate::storage::{
-    Result,
+    Error, Result,
     object::{
         retry::{retry, transfer},
         shared::{backend, nonce},
@@ -46,11 +46,23 @@ impl Writer {
     /// What was stored before the error counts then, if a state could be written at all.
     pub(in crate::storage::object) async fn save(&mut self, reach: Reach) -> Result<()> {
         let sent = self.send_rest(reach).await;
-        let state = self.compose(reach).await?;
-        if let Some(state) = state {
-            self.store(state).await?;
+        match self.compose(reach).await? {
+            Some(state) => self.store(state).await?,
+            None if reach == Reach::All && self.sureness == Sureness::Recalled => {
+                self.look().await?
+            }
+            None => {}
         }
         sent
+    }
+
+    /// Whether this is still the writer: nothing was written that would have told.
+    async fn look(&mut self) -> Result<()> {
+        let known = self.shared.fetch(self.base.id()).await?;
+        match known.write == self.write {
+            true => Ok(()),
+            false => Err(Error::Superseded(self.base.id().clone())),
+        }
     }
 
     /// Sends what has to be a part, and waits for all that are on their way.
@@ -175,6 +187,7 @@ impl Writer {
             let stored = self.base.session.clone();
             stored.unwrap_or(session)
         });
+        self.sureness = Sureness::Asked;
         self.done.clear();
         self.saved = Instant::now();
         self.unsaved = self.unsaved.saturating_sub(offset - before);
