@@ -112,7 +112,7 @@ impl Process {
         if self.stdout.read_line(&mut line)? == 0 {
             return Err(io::Error::other("the child ended"));
         }
-        let figures = line.split_whitespace().map(str::parse).collect();
+        let figures: Result<_, _> = line.split_whitespace().map(str::parse).collect();
         figures.map_err(|_| io::Error::other(line.trim().to_owned()))
     }
 }

@@ -10,11 +10,11 @@ use super::{Error, MemoryStorage, Result, Storage};
 ///
 /// | URL | storage | feature |
 /// |---|---|---|
-/// | `file:///path`, `path` | [`FileStorage`](super::FileStorage) | `file` |
+/// | `file:///path`, `path` | `FileStorage` | `file` |
 /// | `memory://` | [`MemoryStorage`] | |
-/// | `s3://bucket/path` | [`ObjectStorage`](super::ObjectStorage) | `aws` |
-/// | `gs://bucket/path` | [`ObjectStorage`](super::ObjectStorage) | `gcp` |
-/// | `az://container/path` | [`ObjectStorage`](super::ObjectStorage) | `azure` |
+/// | `s3://bucket/path` | `ObjectStorage` | `aws` |
+/// | `gs://bucket/path` | `ObjectStorage` | `gcp` |
+/// | `az://container/path` | `ObjectStorage` | `azure` |
 ///
 /// Options of a bucket are those of the environment, by the names of object_store: `AWS_REGION`,
 /// `GOOGLE_SERVICE_ACCOUNT`, `AZURE_STORAGE_ACCOUNT_NAME` and so on. It is tried out before it is

@@ -5,6 +5,8 @@
 //! `TUS_TEST_S3_<OPTION>` is the option `<OPTION>` of object_store. A store that is not there is
 //! skipped.
 
+#![allow(clippy::unwrap_used)] // a failed expectation is a failed test, in helpers too
+
 mod answers;
 mod objects;
 mod parts;

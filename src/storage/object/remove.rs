@@ -11,7 +11,7 @@ use object_store::{Error as StoreError, path::Path};
 
 use super::{
     bucket::Listed,
-    retry::{ANSWER, retry},
+    retry::{ANSWER, bounded, retry},
     seat::Held,
     shared::{Shared, backend},
     state::{Phase, Place, Session, State},
@@ -107,7 +107,7 @@ impl Shared {
     pub(super) async fn reclaim(self: &Arc<Self>, before: SystemTime) -> Result<u64> {
         // Sessions first: whatever a state names later than this is not among them.
         let sessions = self.bucket().sessions(self.layout.root());
-        let sessions = sessions
+        let sessions = bounded(sessions)
             .try_filter(|session| ready(session.started < before))
             .try_collect::<Vec<_>>();
         let sessions = match sessions.await {
@@ -151,7 +151,7 @@ impl Shared {
 
     async fn old(&self, prefix: &Path, before: SystemTime) -> Result<Vec<Listed>> {
         let listed = self.bucket().list(prefix);
-        listed
+        bounded(listed)
             .try_filter(|listed| ready(listed.modified < before))
             .try_collect()
             .await
@@ -176,7 +176,7 @@ impl Shared {
         let mut census = Census {
             states: HashMap::new(),
         };
-        let mut listed = self.bucket().list(&self.layout.uploads());
+        let mut listed = bounded(self.bucket().list(&self.layout.uploads()));
         while let Some(listed) = listed.next().await {
             let listed = listed.map_err(backend)?;
             let Some(id) = self.layout.owner(&listed.path) else {

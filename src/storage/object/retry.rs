@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
 use object_store::{Error, Result};
 use tokio::time::{sleep, timeout};
 
@@ -59,6 +60,21 @@ pub(super) async fn once<T>(
             source: Box::new(elapsed),
         }),
     }
+}
+
+/// A listing that ends with an error when its next piece takes too long.
+pub(super) fn bounded<T: Send + 'static>(
+    listing: BoxStream<'static, Result<T>>,
+) -> BoxStream<'static, Result<T>> {
+    let pieces = stream::unfold(Some(listing), |listing| async {
+        let mut listing = listing?;
+        match once(ANSWER, listing.try_next()).await {
+            Ok(Some(piece)) => Some((Ok(piece), Some(listing))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    pieces.boxed()
 }
 
 /// Whether the error leaves open what happened.

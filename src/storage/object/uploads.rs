@@ -7,7 +7,7 @@ use futures::{StreamExt, TryStreamExt, future::ready, stream, stream::BoxStream}
 
 use super::{
     Nodes,
-    retry::{ANSWER, once},
+    retry::{ANSWER, bounded, once},
     seat::Held,
     shared::{Shared, backend, not_found},
     state::State,
@@ -211,7 +211,7 @@ impl Shared {
 
     fn ids(&self) -> BoxStream<'_, Result<UploadId>> {
         let listed = self.bucket().list(&self.layout.uploads());
-        listed
+        bounded(listed)
             .map_err(backend)
             .try_filter_map(|listed| ready(Ok(self.layout.owner(&listed.path))))
             .boxed()

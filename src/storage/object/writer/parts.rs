@@ -207,9 +207,11 @@ impl Writer {
             return Ok(());
         }
         let composed = match self.mode {
-            AppendMode::Streaming => Box::pin(self.compose(Reach::Parts)).await?,
-            // Nothing counts before all of it does.
-            AppendMode::Atomic => None,
+            AppendMode::Streaming if self.shared.profile.lasting_parts => {
+                Box::pin(self.compose(Reach::Parts)).await?
+            }
+            // Nothing counts before all of it does, or other parts would be forgotten.
+            AppendMode::Streaming | AppendMode::Atomic => None,
         };
         let mut state = composed.unwrap_or_else(|| self.base.clone());
         if self.granted.is_empty() {

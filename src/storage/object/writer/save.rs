@@ -74,8 +74,10 @@ impl Writer {
                 self.dispatch(size).await?;
             }
         }
+        // A store that has to be told to keep parts forgets those that are not named then.
+        let all = reach == Reach::All || !self.shared.profile.lasting_parts;
         while let Some(flight) = self.flights.front() {
-            if reach != Reach::All && !flight.has_landed() {
+            if !all && !flight.has_landed() {
                 break;
             }
             self.land().await?;
@@ -110,6 +112,10 @@ impl Writer {
                 .for_each(|piece| self.loose.tail.push(piece));
             state.segments = self.loose.segments.clone();
             state.tail = self.loose.tail.clone();
+        }
+        if state.offset() < self.base.offset() {
+            // Only a beginning of what was loose has landed.
+            return Ok(None);
         }
         if state.session.is_none() && self.session.is_some() {
             let reserve = self.numbers.start.saturating_add(LAST_RESERVE);
@@ -170,9 +176,14 @@ impl Writer {
 
     /// Replaces the state, under the condition that nobody else has.
     pub(super) async fn store(&mut self, mut state: State) -> Result<()> {
-        self.shared.secure(&mut state).await?;
-        let offset = state.offset();
-        let before = self.base.offset();
+        let (offset, before) = (state.offset(), self.base.offset());
+        if offset < before {
+            return Err(Error::Backend("the offset would go back".into()));
+        }
+        if state.parts.len() > self.base.parts.len() {
+            self.shared.secure(&mut state).await?;
+        }
+        let last = state.parts.last().map_or(0, |part| part.number);
         let named = state.segments.clone();
         let id = state.id().clone();
         let granted = mem::take(&mut self.granted);
@@ -188,9 +199,9 @@ impl Writer {
             stored.unwrap_or(session)
         });
         self.sureness = Sureness::Asked;
-        self.done.clear();
+        self.done.retain(|part| part.number > last);
         self.saved = Instant::now();
-        self.unsaved = self.unsaved.saturating_sub(offset - before);
+        self.unsaved -= offset - before;
         self.spilled.retain(|segment| !named.contains(segment));
         let stale = mem::take(&mut self.stale);
         let (kept, gone) = stale
