@@ -310,7 +310,7 @@ pub(crate) async fn odd_names_are_names(place: &Place) {
     assert_eq!(place.bucket.stat(&path).await.unwrap().size, 3);
     let listed = place.bucket.list(&place.root).try_collect::<Vec<_>>().await;
     let paths: Vec<Path> = listed.unwrap().into_iter().map(|one| one.path).collect();
-    assert_eq!(paths, [path.clone()]);
+    assert_eq!(paths, std::slice::from_ref(&path));
     let copy = place.path("odd copy");
     place
         .bucket

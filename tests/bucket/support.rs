@@ -43,8 +43,7 @@ impl Place {
     }
 
     pub(crate) fn path(&self, name: &str) -> Path {
-        name.split('/')
-            .fold(self.root.clone(), |path, name| path.join(name))
+        name.split('/').fold(self.root.clone(), Path::join)
     }
 
     /// Bytes of a part that is large enough, all alike.

@@ -192,12 +192,12 @@ impl Wires {
                 | Operation::Sessions
         );
         let is_part = matches!(operation, Operation::PutPart | Operation::CopyPart);
-        let echoes = !reads && !(is_part && self.echoes == Echoes::NotOfParts);
+        let alone = reads || (is_part && self.echoes == Echoes::NotOfParts);
         match self.random.below(100) {
             0 | 1 => (Fault::fail_before(), " (lost)", 1),
             2 | 3 => (Fault::fail_after(), " (answer lost)", 2),
             4 if !reads => (Fault::repeat(), " (twice)", 3),
-            5 if echoes => (Fault::echo(), " (echo)", 3),
+            5 if !alone => (Fault::echo(), " (echo)", 3),
             6 => (Fault::hang_before(), " (vanishes)", 1),
             7 if !reads => (Fault::hang_after(), " (answer vanishes)", 2),
             _ => (Fault::pass(), "", 2),

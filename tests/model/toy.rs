@@ -123,7 +123,7 @@ impl State {
     fn encode(&self) -> Vec<u8> {
         let length = self
             .length
-            .map_or("-".to_owned(), |length| length.to_string());
+            .map_or_else(|| "-".to_owned(), |length| length.to_string());
         let (write, owner, finished, kind) = (&self.write, &self.owner, self.finished, &self.kind);
         let mut encoded = format!("{write} {owner} {length} {finished} {kind}\n").into_bytes();
         encoded.extend_from_slice(&self.bytes);

@@ -238,15 +238,17 @@ impl Census {
         })
     }
 
+    /// The sessions that states name now. An error if one cannot be read: it may name any.
     async fn sessions(&self, shared: &Shared) -> Result<HashSet<String>> {
         let mut sessions = HashSet::new();
-        for (id, state) in &self.states {
-            let Some(state) = state else { continue };
-            if state.phase == Phase::Receiving
-                && let Ok(known) = shared.fetch(id).await
-                && let Some(session) = known.state.session
-            {
-                sessions.insert(session.id);
+        for id in self.states.keys() {
+            if shared.is_settled(id) {
+                continue;
+            }
+            match shared.fetch(id).await {
+                Ok(known) => sessions.extend(known.state.session.map(|session| session.id)),
+                Err(Error::NotFound(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(sessions)
