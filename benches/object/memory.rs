@@ -19,16 +19,22 @@ pub(crate) fn measure(options: &Options, results: &mut Results) -> io::Result<()
     let uploads = options.sizes.uploads;
     let budget = Settings::DEFAULT.memory;
     let enough = uploads as u64 * OF_ONE;
-    for (uploads, memory) in [(1, budget), (uploads, budget), (uploads, enough)] {
+    let size = options.sizes.upload;
+    for (uploads, memory, chunk) in [
+        (1, budget, size),
+        (uploads, budget, size),
+        (uploads, enough, size),
+        (uploads, budget, CHUNK),
+    ] {
         let store = Store::sink("sink-slow", Pace::SLOW, Sent::Signed)?;
         let mut process = Process::start(&store, Settings { memory })?;
-        send(&process, 1, MIB)?;
+        send(&process, 1, MIB, MIB)?;
         let before = process.peak_mib()?;
-        let size = options.sizes.upload;
-        let reading = process.meter(|process| send(process, uploads, size))?;
+        let reading = process.meter(|process| send(process, uploads, size, chunk))?;
         let held = uploads as u64 * OF_ONE.min(size);
         let found = Memory {
             uploads,
+            chunk: chunk / MIB,
             budget: memory / MIB,
             peak: process.peak_mib()? - before,
             bound: (held.min(memory) / MIB) as f64,
@@ -42,13 +48,22 @@ pub(crate) fn measure(options: &Options, results: &mut Results) -> io::Result<()
     Ok(())
 }
 
-/// Uploads at once, each in one PATCH.
-fn send(process: &Process, uploads: usize, size: u64) -> io::Result<()> {
+/// Less than a part: its bytes have to be kept until the next PATCH.
+const CHUNK: u64 = 6 * MIB;
+
+/// Uploads at once, in PATCHes of `chunk` bytes.
+fn send(process: &Process, uploads: usize, size: u64, chunk: u64) -> io::Result<()> {
     let block = Block::new();
     let one = || {
         let mut connection = Connection::open(process.address)?;
         let path = connection.create(size)?;
-        connection.append(&path, 0, size, "", &block)?.expect(204)?;
+        let mut offset = 0;
+        while offset < size {
+            let count = chunk.min(size - offset);
+            let answer = connection.append(&path, offset, count, "", &block)?;
+            answer.expect(204)?;
+            offset += count;
+        }
         Ok::<_, io::Error>(())
     };
     thread::scope(|scope| {

@@ -27,6 +27,8 @@ pub(crate) struct Small {
 /// Uploads at once, in MiB.
 pub(crate) struct Memory {
     pub(crate) uploads: usize,
+    /// Of one PATCH.
+    pub(crate) chunk: u64,
     pub(crate) budget: u64,
     /// Above that of an idle process.
     pub(crate) peak: f64,
@@ -200,14 +202,15 @@ impl Results {
         )?;
         writeln!(
             out,
-            "| uploads | budget | peak | (in flight + 1) × part, within the budget | and {OVERHEAD} each | MiB/s | parts each | requests each |\n|---|---|---|---|---|---|---|---|"
+            "| uploads | PATCHes of | budget | peak | (in flight + 1) × part, within the budget | and {OVERHEAD} each | MiB/s | parts each | requests each |\n|---|---|---|---|---|---|---|---|---|"
         )?;
         for memory in &self.memory {
             let bound = memory.bound + OVERHEAD * memory.uploads as f64;
             writeln!(
                 out,
-                "| {} | {} | {:.0} | {:.0} | {bound:.0}{} | {:.0} | {} | {:.1} |",
+                "| {} | {} | {} | {:.0} | {:.0} | {bound:.0}{} | {:.0} | {} | {:.1} |",
                 memory.uploads,
+                memory.chunk,
                 memory.budget,
                 memory.peak,
                 memory.bound,

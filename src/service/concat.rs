@@ -81,7 +81,8 @@ impl TusService {
         let stop = self.engine.stop.clone();
         let joining = self.engine.tasks.spawn(async move {
             // What is cut here is taken up again at the next start.
-            stop.run_until_cancelled(tus.join_claimed(claim, &id)).await
+            stop.run_until_cancelled(tus.join_unless_ended(claim, &id))
+                .await
         });
         match timeout_at(until, joining).await {
             Ok(Ok(Some(Ok(joined)))) => joined,
@@ -93,7 +94,15 @@ impl TusService {
         }
     }
 
-    async fn join_claimed(&self, _claim: Claim, id: &UploadId) -> Result<Upload, Refusal> {
+    /// Joins the parts until somebody wants the upload to end.
+    async fn join_unless_ended(&self, mut claim: Claim, id: &UploadId) -> Result<Upload, Refusal> {
+        tokio::select! {
+            joined = self.join_claimed(id) => joined,
+            () = claim.ended() => Err(Error::Superseded.into()),
+        }
+    }
+
+    async fn join_claimed(&self, id: &UploadId) -> Result<Upload, Refusal> {
         let mut upload = self.load(id).await?;
         let Kind::Final(concat) = upload.kind.clone() else {
             return Ok(upload);

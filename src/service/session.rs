@@ -170,6 +170,17 @@ impl Claim {
         }
     }
 
+    /// Waits until somebody asks the writer to end whatever it does.
+    pub(super) async fn ended(&mut self) {
+        loop {
+            let ask = self.asked().await;
+            if ask.takeover == Takeover::Always {
+                return;
+            }
+            ask.refuse();
+        }
+    }
+
     /// What somebody has asked of the writer.
     pub(super) fn try_asked(&mut self) -> Option<Ask> {
         let asks = self

@@ -4,8 +4,9 @@
 //! `TUS_SCHEDULES` says how many there are, and `TUS_SEED` repeats a single one and shows what happens
 //! in it.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail")]
+#![allow(clippy::unwrap_used)] // a failed expectation is a failed test, in helpers too
 
+mod cases;
 mod checks;
 mod client;
 mod handler;
@@ -27,15 +28,11 @@ use std::{
     thread,
 };
 
-use tower_tus::storage::{
-    ObjectStorage, Storage,
-    object::{Faulty, Simulation},
-};
+use tower_tus::storage::Storage;
 
 use self::{
-    network::Echoes,
-    random::Random,
-    schedule::{Case, Failure, Leftovers, Shape, Watch, run},
+    cases::{case, toy_case},
+    schedule::{Case, Failure, Watch, run},
     toy::{Flaw, Toy},
     world::Build,
 };
@@ -51,9 +48,6 @@ const ENOUGH: usize = 40;
 
 /// How many lines of a trace are shown.
 const TRACED: usize = 60;
-
-/// The size of the smallest part, and of all others.
-const PART: u64 = 1 << 10;
 
 fn given(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
@@ -119,71 +113,8 @@ fn end(trace: &str) -> String {
     end.join("\n") + "\n"
 }
 
-fn bucket(number: u64) -> (&'static str, Simulation, Leftovers) {
-    match number {
-        0 => ("s3", Simulation::new().min_part(PART), Leftovers::None),
-        1 => (
-            "s3 with unique tags",
-            Simulation::new().min_part(PART).unique_tags(),
-            Leftovers::None,
-        ),
-        2 => (
-            "s3 without copies",
-            Simulation::new().min_part(PART).without_copy(),
-            Leftovers::None,
-        ),
-        3 => ("gcs", Simulation::gcs().min_part(PART), Leftovers::None),
-        4 => ("r2", Simulation::r2().min_part(PART), Leftovers::None),
-        _ => ("azure", Simulation::azure(), Leftovers::Parts),
-    }
-}
-
-fn case(seed: u64, build: Build) -> Case {
-    let mut random = Random::new(!seed);
-    let (name, bucket, leftovers) = bucket(random.within(0..=5));
-    let shape = match random.below(10) {
-        0..5 => Shape::Single,
-        5..7 => Shape::Deferred,
-        7 => Shape::Joined,
-        8 => Shape::Rivals,
-        _ => Shape::Deleted,
-    };
-    Case {
-        name,
-        bucket,
-        build,
-        part: PART,
-        shape,
-        echoes: match name {
-            "s3 with unique tags" => Echoes::NotOfParts,
-            _ => Echoes::OfAll,
-        },
-        leftovers,
-    }
-}
-
-fn toy(build: Build) -> impl Fn(u64) -> Case {
-    move |seed| Case {
-        shape: if seed % 3 == 0 {
-            Shape::Deferred
-        } else {
-            Shape::Single
-        },
-        ..case(seed, build)
-    }
-}
-
-fn engine(bucket: Faulty<Simulation>) -> Arc<dyn Storage> {
-    Arc::new(
-        ObjectStorage::new(bucket)
-            .part_size(PART)
-            .parts_in_flight(2),
-    )
-}
-
 #[test]
 fn object_storage_keeps_its_promises() {
-    let case = |seed| case(seed, engine);
     if let Some(seed) = given(SEED) {
         if let Err(failure) = run(seed, &case(seed), Watch::Traced) {
             panic!(
@@ -212,8 +143,12 @@ macro_rules! toys {
 #[test]
 fn a_right_toy_passes() {
     let [(_, build)]: [(Flaw, Build); 1] = toys!(None);
-    let failed = failures(300, toy(build));
-    assert!(failed.is_empty(), "{}", summary(&failed, toy(build)));
+    let failed = failures(300, |seed| toy_case(seed, build));
+    assert!(
+        failed.is_empty(),
+        "{}",
+        summary(&failed, |seed| toy_case(seed, build))
+    );
 }
 
 #[test]
@@ -229,7 +164,7 @@ fn each_wrong_toy_is_found_out() {
         Session
     );
     for (flaw, build) in toys {
-        let failed = failures(300, toy(build));
+        let failed = failures(300, |seed| toy_case(seed, build));
 
         assert!(!failed.is_empty(), "{flaw:?}");
     }

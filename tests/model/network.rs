@@ -20,6 +20,7 @@ struct Wires {
     random: Random,
     weather: Weather,
     echoes: Echoes,
+    manners: Manners,
     messages: Vec<Message>,
     count: u64,
     trace: Option<String>,
@@ -40,10 +41,20 @@ pub(crate) enum Echoes {
     NotOfParts,
 }
 
+/// How requests travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manners {
+    /// They may come late, twice, and after the death of their sender.
+    Any,
+    /// They may get lost, but are never late: what a single process without conditions needs.
+    Prompt,
+}
+
 /// A request, or its answer.
 #[derive(Debug)]
 struct Message {
     name: String,
+    from: String,
     gate: Gate,
     /// Effects, and the answer.
     steps: u32,
@@ -81,6 +92,7 @@ impl Network {
             random,
             weather: Weather::Stormy,
             echoes: Echoes::OfAll,
+            manners: Manners::Any,
             messages: Vec::new(),
             count: 0,
             trace: traced.then(String::new),
@@ -108,6 +120,31 @@ impl Network {
 
     pub(crate) fn set_echoes(&self, echoes: Echoes) {
         self.wires().echoes = echoes;
+    }
+
+    pub(crate) fn set_manners(&self, manners: Manners) {
+        self.wires().manners = manners;
+    }
+
+    pub(crate) fn manners(&self) -> Manners {
+        self.wires().manners
+    }
+
+    /// A process has died. If requests are never late, those that it has sent arrive now, or not at all.
+    pub(crate) fn died(&self, name: &str) {
+        let mut wires = self.wires();
+        if wires.manners == Manners::Any {
+            return;
+        }
+        let sent = std::mem::take(&mut wires.messages);
+        let (own, others) = sent.into_iter().partition(|message| message.from == name);
+        wires.messages = others;
+        let own: Vec<Message> = own;
+        for message in own {
+            if wires.random.percent(50) {
+                message.gate.open();
+            }
+        }
     }
 
     pub(crate) fn weather(&self) -> Weather {
@@ -157,7 +194,9 @@ impl Network {
         wires.count += 1;
         let (fault, what, steps) = wires.course(call.operation);
         let gate = Gate::new();
-        let slow = wires.weather == Weather::Stormy && wires.random.percent(8);
+        let slow = wires.weather == Weather::Stormy
+            && wires.manners == Manners::Any
+            && wires.random.percent(8);
         let name = format!(
             "{} {from} {:?} {}{what}",
             wires.count, call.operation, call.path
@@ -165,6 +204,7 @@ impl Network {
         wires.note(|| format!("  > {name}"));
         wires.messages.push(Message {
             name,
+            from: from.to_owned(),
             gate: gate.clone(),
             steps,
             pace: if slow { Pace::Slow } else { Pace::Usual },
@@ -193,7 +233,13 @@ impl Wires {
         );
         let is_part = matches!(operation, Operation::PutPart | Operation::CopyPart);
         let alone = reads || (is_part && self.echoes == Echoes::NotOfParts);
-        match self.random.below(100) {
+        let all = match self.manners {
+            Manners::Any => 100,
+            Manners::Prompt => 4,
+        };
+        let drawn = self.random.below(100);
+        match drawn {
+            _ if drawn >= all => (Fault::pass(), "", 2),
             0 | 1 => (Fault::fail_before(), " (lost)", 1),
             2 | 3 => (Fault::fail_after(), " (answer lost)", 2),
             4 if !reads => (Fault::repeat(), " (twice)", 3),

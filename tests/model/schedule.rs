@@ -12,7 +12,7 @@ use tower_tus::{
 use crate::{
     client::{Client, Patience},
     handler::Rivalry,
-    network::{Echoes, Weather},
+    network::{Echoes, Manners, Weather},
     random::Random,
     world::{Build, World},
 };
@@ -26,7 +26,9 @@ pub(crate) struct Case {
     /// Size of a part, in bytes: those of the uploads are around it.
     pub(crate) part: u64,
     pub(crate) shape: Shape,
+    pub(crate) nodes: usize,
     pub(crate) echoes: Echoes,
+    pub(crate) manners: Manners,
     /// Whether parts that were never listed stay where they are.
     pub(crate) leftovers: Leftovers,
 }
@@ -85,7 +87,13 @@ pub(crate) fn run(seed: u64, case: &Case, watch: Watch) -> Result<(), Failure> {
         .expect("a runtime needs nothing");
     runtime.block_on(async {
         let traced = watch == Watch::Traced;
-        let world = World::new(case.bucket.clone(), case.build, Random::new(seed), traced);
+        let world = World::new(
+            case.bucket.clone(),
+            (case.build, case.nodes),
+            Random::new(seed),
+            traced,
+        );
+        world.network.set_manners(case.manners);
         world.network.set_echoes(case.echoes);
         let mut run = Run {
             case,
@@ -348,7 +356,7 @@ impl Run<'_> {
     }
 
     pub(crate) async fn read(&mut self, upload: &Upload, length: u64) -> Result<Vec<u8>, String> {
-        let storage = self.world.storage(1);
+        let storage = self.world.storage(self.world.nodes() / 2);
         let id = upload.id.clone();
         let read = async move {
             let upload = storage.load(&id).await?;
@@ -366,7 +374,7 @@ impl Run<'_> {
     async fn reclaim(&mut self) -> Result<(), String> {
         self.world.bucket.advance(DAY);
         let before = self.sweep_age();
-        let storage = self.world.storage(2);
+        let storage = self.world.storage(self.world.nodes() - 1);
         self.drive(async move { storage.reclaim(before).await.map(drop) })
             .await?;
         self.drain().await

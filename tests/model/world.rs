@@ -9,7 +9,7 @@ use tower_tus::storage::{
 };
 
 use crate::{
-    network::{Life, Network, Weather},
+    network::{Life, Manners, Network, Weather},
     random::Random,
 };
 
@@ -32,17 +32,21 @@ pub(crate) type Build = fn(Faulty<Simulation>) -> Arc<dyn Storage>;
 
 #[derive(Debug)]
 struct Node {
+    name: String,
     storage: Arc<dyn Storage>,
     life: Life,
 }
-
-const NODES: usize = 3;
 
 /// When nothing happens for so long, nothing will.
 const STUCK: Duration = Duration::from_secs(5 * 24 * 60 * 60);
 
 impl World {
-    pub(crate) fn new(bucket: Simulation, build: Build, mut random: Random, traced: bool) -> Self {
+    pub(crate) fn new(
+        bucket: Simulation,
+        (build, nodes): (Build, usize),
+        mut random: Random,
+        traced: bool,
+    ) -> Self {
         let mut world = Self {
             bucket,
             network: Network::new(random.fork(), traced),
@@ -53,7 +57,7 @@ impl World {
             failed: Mutex::default(),
             quiet: Duration::ZERO,
         };
-        for node in 0..NODES {
+        for node in 0..nodes {
             let booted = world.boot(node);
             world.nodes.push(booted);
         }
@@ -72,15 +76,17 @@ impl World {
     pub(crate) fn kill(&mut self, node: usize) {
         self.network.note(|| format!("{node}: dies"));
         self.nodes[node].life.end();
+        self.network.died(&self.nodes[node].name);
         self.nodes[node] = self.boot(node);
     }
 
     /// Lets everybody work until all wait, for the network or for time.
     pub(crate) async fn work(&mut self) {
+        let late = self.network.manners() == Manners::Any;
         let pause = match (self.network.weather(), self.random.below(1000)) {
             (Weather::Stormy, 0..10) => Duration::from_millis(1500),
-            (Weather::Stormy, 10..16) => Duration::from_secs(40),
-            (Weather::Stormy, 16) => Duration::from_secs(400),
+            (Weather::Stormy, 10..16) if late => Duration::from_secs(40),
+            (Weather::Stormy, 16) if late => Duration::from_secs(400),
             _ => Duration::from_millis(1),
         };
         tokio::time::sleep(pause.max(self.quiet / 2)).await;
@@ -120,6 +126,10 @@ impl World {
         let name = format!("{node}.{}", self.boots);
         let bucket = self.network.connect(&self.bucket, &name, &life);
         let storage = (self.build)(bucket);
-        Node { storage, life }
+        Node {
+            name,
+            storage,
+            life,
+        }
     }
 }

@@ -53,7 +53,7 @@ impl Shared {
         if state.description().length != Length::Known(sources.size()) {
             return Err(conflict());
         }
-        if state.owner != self.process && state.offset() > 0 {
+        if state.owner != self.process && state.offset() > 0 && !state.is_complete() {
             // Another process is at it, or was. It would be safe to take over at once, but two that keep
             // taking over from each other would never come to an end.
             sleep(SILENCE).await;

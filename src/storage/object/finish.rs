@@ -85,6 +85,8 @@ impl Shared {
     pub(super) async fn finish(self: &Arc<Self>, id: &UploadId) -> Result<()> {
         let seat = self.desk.seat(id);
         let mut held = seat.turn.lock().await;
+        // Another node may have completed it since.
+        held.known.take_if(|known| !known.state.is_complete());
         let finished = loop {
             let known = self.known(id, &mut held).await?;
             match known.state.phase {
@@ -179,7 +181,8 @@ impl Shared {
         state.parts.push(Part::new(number, tag, size));
         state.segments.clear();
         state.tail = pieces.into_iter().collect();
-        self.secure(&mut state).await?;
+        let write = held.known.as_ref().map(|known| known.write.clone());
+        self.secure(&mut state, &write.unwrap_or_default()).await?;
         self.replace(held, state).await?;
         self.discard(stale);
         Ok(())

@@ -47,6 +47,16 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Takes notice of a state that was read without the turn. It may be newer than what is held, or
+    /// older: then neither is sure.
+    pub(super) fn compare(&mut self, read: Known) {
+        match &self.known {
+            None => self.known = Some(read),
+            Some(known) if known.write == read.write => {}
+            Some(_) => self.known = None,
+        }
+    }
+
     /// Forgets what is too large to be remembered.
     pub(super) fn trim(&mut self) {
         let large = |known: &mut Known| known.state.tail.size() > REMEMBERED;

@@ -53,8 +53,8 @@ impl Shared {
     ///
     /// A late request of an earlier writer may have come in between. It named all parts that count, so
     /// nothing of them is lost; but its answer has to be known before it can be replaced, and it may
-    /// only be replaced by the one who writes now.
-    pub(super) async fn secure(&self, state: &mut State) -> Result<()> {
+    /// only be replaced by the one who writes now: as long as what is stored is still `write`.
+    pub(super) async fn secure(&self, state: &mut State, write: &str) -> Result<()> {
         if self.profile.lasting_parts || state.parts.is_empty() {
             return Ok(());
         }
@@ -85,7 +85,7 @@ impl Shared {
                 Err(error) => return Err(backend(error)),
             };
             // Looked at after the tag: if it is still ours now, nobody newer had secured before.
-            if self.fetch(state.id()).await?.state.owner != state.owner {
+            if self.fetch(state.id()).await?.write != write {
                 return Err(Error::Superseded(state.id().clone()));
             }
             session.secured = found;

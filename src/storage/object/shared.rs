@@ -93,10 +93,8 @@ impl Shared {
                 return Err(Error::NotFound(id.clone()));
             }
             let seat = self.desk.seat(id);
-            if let Ok(mut held) = seat.turn.try_lock()
-                && held.known.is_none()
-            {
-                held.known = Some(known);
+            if let Ok(mut held) = seat.turn.try_lock() {
+                held.compare(known);
             }
             return Ok(upload);
         }

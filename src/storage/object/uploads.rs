@@ -121,8 +121,9 @@ impl Shared {
                     error => error,
                 });
             }
-            let mut state = self.known(&upload.id, &mut held).await?.state.clone();
-            self.secure(&mut state).await?;
+            let known = self.known(&upload.id, &mut held).await?.clone();
+            let mut state = known.state;
+            self.secure(&mut state, &known.write).await?;
             secured = state.session;
         }
         let writer = Writer::new(

@@ -12,8 +12,6 @@
 
 #[cfg(feature = "azure")]
 mod azure;
-#[cfg(feature = "azure")]
-mod blocks;
 mod body;
 mod connector;
 #[cfg(feature = "gcp")]

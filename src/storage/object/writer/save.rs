@@ -10,6 +10,7 @@ use crate::storage::{
     Error, Result,
     object::{
         retry::{retry, transfer},
+        seat::Held,
         shared::{backend, nonce},
         state::{Segment, State, Tail},
     },
@@ -175,20 +176,17 @@ impl Writer {
     }
 
     /// Replaces the state, under the condition that nobody else has.
-    pub(super) async fn store(&mut self, mut state: State) -> Result<()> {
+    pub(super) async fn store(&mut self, state: State) -> Result<()> {
         let (offset, before) = (state.offset(), self.base.offset());
         if offset < before {
             return Err(Error::Backend("the offset would go back".into()));
-        }
-        if state.parts.len() > self.base.parts.len() {
-            self.shared.secure(&mut state).await?;
         }
         let last = state.parts.last().map_or(0, |part| part.number);
         let named = state.segments.clone();
         let id = state.id().clone();
         let granted = mem::take(&mut self.granted);
         let mut held = self.enter().await?;
-        let replaced = self.shared.replace(&mut held, state).await;
+        let replaced = self.replace(&mut held, state).await;
         self.leave(held, replaced)?;
         if !granted.is_empty() {
             self.numbers = granted;
@@ -211,6 +209,14 @@ impl Writer {
         tracing::trace!(%id, offset, "saved");
         self.forget(gone);
         Ok(())
+    }
+
+    /// Under the turn: an earlier writer of this process does not come in between.
+    async fn replace(&self, held: &mut Held, mut state: State) -> Result<()> {
+        if state.parts.len() > self.base.parts.len() {
+            self.shared.secure(&mut state, &self.write).await?;
+        }
+        self.shared.replace(held, state).await
     }
 
     pub(super) fn forget(&self, segments: Vec<Segment>) {

@@ -5,7 +5,7 @@ use std::error::Error;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 
-use super::super::bucket::Part;
+use super::super::super::bucket::Part;
 
 /// A new name of a session, always of one length.
 pub(super) fn session() -> Result<String, getrandom::Error> {

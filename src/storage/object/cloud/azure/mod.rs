@@ -1,3 +1,6 @@
+mod blocks;
+mod requests;
+
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -6,20 +9,19 @@ use futures::{StreamExt, stream, stream::BoxStream};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
     header::{CONTENT_LENGTH, ETAG, IF_MATCH, IF_NONE_MATCH},
-    response::Parts,
 };
 use object_store::{
     Attributes, CopyMode, Error, PutMode, PutOptions, PutPayload, Result, UpdateVersion,
-    azure::{AzureAuthorizer, AzureCredential, MicrosoftAzure},
+    azure::MicrosoftAzure,
     client::{HttpClient, HttpRequestBody},
     path::Path,
-    signer::{Signer, Url},
+    signer::Signer,
 };
-use tokio::time::{Instant, sleep};
 
+use self::requests::{COPY_STATUS, Pace, text};
 use super::{
     super::bucket::{Bucket, Completion, Listed, OWNER, Object, Part, Profile, Session, Stat},
-    blocks, objects,
+    objects,
     raw::{Names, Raw, condition, not_supported},
 };
 
@@ -87,83 +89,6 @@ impl Azure {
             raw,
         }
     }
-
-    fn url(&self, path: &Path) -> Result<Url> {
-        let mut url = Url::parse(&self.endpoint).map_err(|error| self.raw.error(error))?;
-        url.path_segments_mut()
-            .map_err(|()| self.raw.error("the endpoint is no base of URLs"))?
-            .pop_if_empty()
-            .push(&self.container)
-            .extend(path.parts());
-        Ok(url)
-    }
-
-    /// Signs and sends a request about a blob.
-    async fn send(
-        &self,
-        pace: Pace,
-        method: Method,
-        path: &Path,
-        query: &[(&str, &str)],
-        headers: HeaderMap,
-        body: impl Into<HttpRequestBody>,
-    ) -> Result<(Parts, Bytes)> {
-        let mut url = self.url(path)?;
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let mut request = self.raw.request(method, url.as_str(), headers, body)?;
-        let credential = self.store.credentials().get_credential().await?;
-        AzureAuthorizer::new(&credential, &self.account).try_authorize(&mut request)?;
-        match pace {
-            Pace::Quick => self.raw.send(path, request).await,
-            Pace::Patient => self.raw.send_patiently(path, request).await,
-        }
-    }
-
-    /// Makes the blob that these blocks are, and gives its tag.
-    async fn put_list(
-        &self,
-        path: &Path,
-        session: &str,
-        parts: &[Part],
-        headers: HeaderMap,
-    ) -> Result<String> {
-        let body = blocks::list(session, parts);
-        let query = [("comp", "blocklist")];
-        let (answer, _) = self
-            .send(Pace::Patient, Method::PUT, path, &query, headers, body)
-            .await?;
-        let tag = text(&answer.headers, &ETAG);
-        tag.ok_or_else(|| self.raw.error("a list of blocks was stored without a tag"))
-    }
-
-    /// What the blob is when no copy to it is under way any more.
-    async fn settled(&self, path: &Path) -> Result<Parts> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut pause = SHORT;
-        loop {
-            let none = HttpRequestBody::empty();
-            let (blob, _) = self
-                .send(Pace::Quick, Method::HEAD, path, &[], HeaderMap::new(), none)
-                .await?;
-            if text(&blob.headers, &COPY_STATUS).as_deref() != Some("pending") {
-                return Ok(blob);
-            }
-            if Instant::now() >= deadline {
-                return Err(self.raw.error(format!("the copy to {path} does not end")));
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONG);
-        }
-    }
-}
-
-/// How long an answer may take.
-#[derive(Debug, Clone, Copy)]
-enum Pace {
-    Quick,
-    Patient,
 }
 
 #[async_trait]
@@ -404,38 +329,6 @@ impl Bucket for Azure {
     }
 }
 
-impl Azure {
-    /// The shared access signature that every request bears, if that is how the store is signed in.
-    async fn token(&self) -> Result<Option<Vec<(String, String)>>> {
-        let credential = self.store.credentials().get_credential().await?;
-        Ok(match &*credential {
-            AzureCredential::SASToken(pairs) => Some(pairs.clone()),
-            _ => None,
-        })
-    }
-
-    /// A URL under which the service itself may read a blob.
-    async fn readable(&self, path: &Path) -> Result<Url> {
-        let Some(pairs) = self.token().await? else {
-            return self.store.signed_url(Method::GET, path, VALIDITY).await;
-        };
-        let mut url = self.url(path)?;
-        url.query_pairs_mut().extend_pairs(pairs);
-        Ok(url)
-    }
-
-    fn secret(&self, url: Url) -> Result<HeaderValue> {
-        let value = HeaderValue::try_from(url.as_str());
-        let mut value = value.map_err(|error| self.raw.error(error))?;
-        value.set_sensitive(true);
-        Ok(value)
-    }
-}
-
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
-}
-
 pub(super) const STORE: &str = "Azure";
 const NAMES: Names = Names {
     standard: "x-ms-blob-",
@@ -444,15 +337,4 @@ const NAMES: Names = Names {
 };
 const COPY_ID: HeaderName = HeaderName::from_static("x-ms-copy-id");
 const COPY_SOURCE: HeaderName = HeaderName::from_static("x-ms-copy-source");
-const COPY_STATUS: HeaderName = HeaderName::from_static("x-ms-copy-status");
 const SOURCE_RANGE: HeaderName = HeaderName::from_static("x-ms-source-range");
-
-/// How long a copy may take.
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
-
-/// Between two looks at a copy, at first and later.
-const SHORT: Duration = Duration::from_millis(100);
-const LONG: Duration = Duration::from_secs(5);
-
-/// How long the service may take to read a source.
-const VALIDITY: Duration = Duration::from_secs(60 * 60);
