@@ -81,8 +81,13 @@ impl Record {
 
 /// Whether nobody else's file or object can be where the upload's is.
 pub(super) fn has_name_of_its_own(upload: &Upload) -> bool {
-    let (id, key) = (upload.id.as_str(), upload.key.as_str());
-    upload.kind == Kind::Partial || key == id || (id.len() >= RANDOM && key.contains(id))
+    let key = upload.key.as_str();
+    upload.kind == Kind::Partial || key == upload.id.as_str() || is_in(&upload.id, key)
+}
+
+/// Whether a name has an id in it that nobody else could have put there.
+pub(super) fn is_in(id: &UploadId, name: impl AsRef<str>) -> bool {
+    id.as_str().len() >= RANDOM && name.as_ref().contains(id.as_str())
 }
 
 pub(super) fn damaged(

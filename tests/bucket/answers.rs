@@ -276,7 +276,7 @@ async fn server(answer: &'static [u8], hangs_up: bool) -> S3 {
         let _ = connection.read(&mut head).await.unwrap();
         connection.write_all(answer).await.unwrap();
         if !hangs_up {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     });
     let options = ClientOptions::new()

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashSet,
     fmt::Write,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -6,6 +7,7 @@ use std::{
     },
 };
 
+use object_store::path::Path;
 use tower_tus::storage::object::{Call, Fault, Faulty, Gate, Operation, Simulation};
 
 use crate::random::Random;
@@ -21,6 +23,8 @@ struct Wires {
     weather: Weather,
     echoes: Echoes,
     manners: Manners,
+    /// Where something may have been written after everybody had given up.
+    haunted: HashSet<Path>,
     messages: Vec<Message>,
     count: u64,
     trace: Option<String>,
@@ -54,6 +58,8 @@ pub(crate) enum Manners {
 #[derive(Debug)]
 struct Message {
     name: String,
+    /// What it writes, if it makes an object.
+    object: Option<Path>,
     from: String,
     gate: Gate,
     /// Effects, and the answer.
@@ -93,6 +99,7 @@ impl Network {
             weather: Weather::Stormy,
             echoes: Echoes::OfAll,
             manners: Manners::Any,
+            haunted: HashSet::new(),
             messages: Vec::new(),
             count: 0,
             trace: traced.then(String::new),
@@ -130,9 +137,20 @@ impl Network {
         self.wires().manners
     }
 
+    /// So much time goes by that nobody waits any more.
+    pub(crate) fn timed_out(&self) {
+        self.wires().haunt(|_| true);
+    }
+
+    /// Whether what stands there may have come after everybody had given it up.
+    pub(crate) fn is_haunted(&self, path: &Path) -> bool {
+        self.wires().haunted.contains(path)
+    }
+
     /// A process has died. If requests are never late, those that it has sent arrive now, or not at all.
     pub(crate) fn died(&self, name: &str) {
         let mut wires = self.wires();
+        wires.haunt(|message| message.from == name);
         if wires.manners == Manners::Any {
             return;
         }
@@ -202,8 +220,17 @@ impl Network {
             wires.count, call.operation, call.path
         );
         wires.note(|| format!("  > {name}"));
+        let makes = matches!(
+            call.operation,
+            Operation::Put | Operation::Copy | Operation::Compose | Operation::Complete
+        );
+        let object = makes.then(|| call.path.clone());
+        if slow || !what.is_empty() {
+            wires.haunted.extend(object.clone());
+        }
         wires.messages.push(Message {
             name,
+            object,
             from: from.to_owned(),
             gate: gate.clone(),
             steps,
@@ -248,6 +275,13 @@ impl Wires {
             7 if !reads => (Fault::hang_after(), " (answer vanishes)", 2),
             _ => (Fault::pass(), "", 2),
         }
+    }
+
+    /// Messages that nobody waits for any more.
+    fn haunt(&mut self, gone: impl Fn(&Message) -> bool) {
+        let gone = self.messages.iter().filter(|message| gone(message));
+        let objects = gone.filter_map(|message| message.object.clone());
+        self.haunted.extend(objects.collect::<Vec<_>>());
     }
 
     fn note(&mut self, line: impl FnOnce() -> String) {

@@ -11,7 +11,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use crate::support::bind;
+use crate::support::listen::bind;
 
 /// Between a server and its store: counts the requests, and can stop at one of them.
 ///

@@ -89,10 +89,18 @@ impl Layout {
         name.as_ref().split('.').next()?.parse().ok()
     }
 
+    /// Whether a path is in our own corner.
+    pub(super) fn is_own(&self, path: &Path) -> bool {
+        path.prefix_matches(&join(&self.prefix, OWN))
+    }
+
     fn own(&self, what: &str) -> Path {
-        join(&join(&self.prefix, ".tus"), what)
+        join(&join(&self.prefix, OWN), what)
     }
 }
+
+/// No key begins with this.
+const OWN: &str = ".tus";
 
 /// Names are taken as they are, and not percent-encoded: keys and ids have nothing a path could not.
 fn join(path: &Path, name: &str) -> Path {

@@ -10,19 +10,29 @@ use futures::{StreamExt, TryStreamExt, future::ready};
 use object_store::{Error as StoreError, path::Path};
 
 use super::{
-    bucket::Listed,
+    bucket::{Listed, Session as Begun},
     retry::{ANSWER, bounded, retry},
     seat::Held,
     shared::{Shared, backend},
-    state::{Phase, Place, Session, State},
+    state::{Phase, Place, State},
 };
 use crate::{
     protocol::UploadId,
-    storage::{Error, Result, record::has_name_of_its_own},
+    storage::{
+        Error, Result,
+        record::{has_name_of_its_own, is_in},
+    },
 };
 
 /// How often an upload may change while it is being removed.
 const ATTEMPTS: u32 = 5;
+
+/// What unfinished uploads refer to.
+#[derive(Default)]
+struct Known {
+    sessions: HashSet<String>,
+    targets: HashSet<Path>,
+}
 
 /// What the states say.
 struct Census {
@@ -79,13 +89,16 @@ impl Shared {
         let upload = state.description();
         if let Some(session) = &state.session {
             let path = self.path(session, state);
-            self.abort(&path, session).await?;
+            self.abort(&path, &session.id).await?;
             if let Place::Stage(_) = session.place {
                 self.remove(&path).await?;
             }
         }
-        // Also of an unfinished upload something may be there: a crash came before the state knew.
         let target = self.layout.target(upload);
+        if state.wants_parts() && has_name_of_its_own(upload) {
+            self.abort_all(&target).await?;
+        }
+        // Also of an unfinished upload something may be there: a crash came before the state knew.
         if has_name_of_its_own(upload) || self.is_own(&target, upload).await? {
             self.remove(&target).await?;
         }
@@ -95,9 +108,26 @@ impl Shared {
         Ok(())
     }
 
-    async fn abort(&self, path: &Path, session: &Session) -> Result<()> {
+    /// Ends all sessions under a path: a writer may have begun one that no state named.
+    async fn abort_all(&self, path: &Path) -> Result<()> {
+        let mut sessions = bounded(self.bucket().sessions(self.layout.root()));
+        loop {
+            match sessions.try_next().await {
+                Ok(Some(session)) if session.path == *path => {
+                    self.abort(path, &session.id).await?;
+                }
+                Ok(Some(_)) => {}
+                Ok(None)
+                | Err(StoreError::NotSupported { .. } | StoreError::NotImplemented { .. }) => break,
+                Err(error) => return Err(backend(error)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn abort(&self, path: &Path, session: &str) -> Result<()> {
         let bucket = self.bucket();
-        match retry(ANSWER, || bucket.abort(path, &session.id)).await {
+        match retry(ANSWER, || bucket.abort(path, session)).await {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => Err(backend(error)),
         }
@@ -133,16 +163,11 @@ impl Shared {
             bytes += self.reclaim_one(&listed).await?;
         }
         if !sessions.is_empty() {
-            let live = census.sessions(self).await?;
+            let known = census.sessions(self).await?;
             for session in sessions {
-                if !live.contains(&session.id) {
-                    let orphan = Session {
-                        id: session.id,
-                        place: Place::Target,
-                        secured: None,
-                    };
+                if census.is_orphan(self, &known, &session) {
                     tracing::debug!(path = %session.path, "parts without an upload");
-                    self.abort(&session.path, &orphan).await?;
+                    self.abort(&session.path, &session.id).await?;
                 }
             }
         }
@@ -238,19 +263,35 @@ impl Census {
         })
     }
 
-    /// The sessions that states name now. An error if one cannot be read: it may name any.
-    async fn sessions(&self, shared: &Shared) -> Result<HashSet<String>> {
-        let mut sessions = HashSet::new();
+    /// The sessions that states name now, and where objects are to be. An error if one cannot be read: it
+    /// may name any.
+    async fn sessions(&self, shared: &Shared) -> Result<Known> {
+        let mut found = Known::default();
         for id in self.states.keys() {
             if shared.is_settled(id) {
                 continue;
             }
             match shared.fetch(id).await {
-                Ok(known) => sessions.extend(known.state.session.map(|session| session.id)),
+                Ok(known) => {
+                    let target = shared.layout.target(known.state.description());
+                    found.targets.insert(target);
+                    let session = known.state.session;
+                    found.sessions.extend(session.map(|session| session.id));
+                }
                 Err(Error::NotFound(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(sessions)
+        Ok(found)
+    }
+
+    /// Whether a session was begun by us, and no state names it. The bucket may have other users.
+    fn is_orphan(&self, shared: &Shared, known: &Known, session: &Begun) -> bool {
+        let own = || {
+            shared.layout.is_own(&session.path)
+                || known.targets.contains(&session.path)
+                || self.states.keys().any(|id| is_in(id, &session.path))
+        };
+        !known.sessions.contains(&session.id) && own()
     }
 }

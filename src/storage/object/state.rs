@@ -177,6 +177,15 @@ impl State {
         self.description.length == Length::Known(self.offset())
     }
 
+    /// Whether bytes go to parts: small uploads are written as a whole.
+    pub(super) fn wants_parts(&self) -> bool {
+        self.session.is_some()
+            || match self.description.length {
+                Length::Known(length) => length > self.part_size,
+                Length::Deferred => true,
+            }
+    }
+
     pub(super) fn version(&self) -> Version {
         Version::new(self.revision.to_string())
     }

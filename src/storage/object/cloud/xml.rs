@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, future::ready, stream, stream::BoxStream};
 use object_store::{Error, Result, path::Path};
 use serde::Deserialize;
 
@@ -70,10 +70,9 @@ where
     F: Fn(Vec<(String, String)>) -> A + Send + Sync + 'static,
     A: Future<Output = Result<Bytes>> + Send + 'static,
 {
-    let mut query = vec![("uploads".to_owned(), String::new())];
-    if !prefix.as_ref().is_empty() {
-        query.push(("prefix".to_owned(), format!("{prefix}/")));
-    }
+    // Without a prefix: MinIO takes it for the whole key.
+    let query = [("uploads".to_owned(), String::new())];
+    let prefix = prefix.clone();
     let pages = stream::try_unfold(Some(Vec::new()), move |marker| {
         let asked = marker.as_ref().map(|marker: &Vec<_>| {
             let query = [&query[..], marker].concat();
@@ -93,7 +92,8 @@ where
     });
     pages
         .try_flatten()
-        .try_filter_map(move |upload| std::future::ready(upload.session(store)))
+        .try_filter_map(move |upload| ready(upload.session(store)))
+        .try_filter(move |session| ready(session.path.prefix_matches(&prefix)))
         .boxed()
 }
 
@@ -194,13 +194,15 @@ mod tests {
                  <NextKeyMarker>{key}</NextKeyMarker><NextUploadIdMarker>i</NextUploadIdMarker>\
                  <IsTruncated>{more}</IsTruncated><Upload><Key>{key}</Key><UploadId>i</UploadId>\
                  <Initiated>1970-01-01T00:00:09.000Z</Initiated></Upload>\
+                 <Upload><Key>p/other</Key><UploadId>i</UploadId>\
+                 <Initiated>1970-01-01T00:00:09.000Z</Initiated></Upload>\
                  <Upload><Key>a//b</Key><UploadId>i</UploadId><Initiated></Initiated></Upload>\
                  </ListMultipartUploadsResult>"
             ))
         };
         let fetch = move |query: Vec<(String, String)>| async move {
-            assert_eq!(query[1], ("prefix".to_owned(), "p/q/".to_owned()));
-            Ok(match query.get(2) {
+            assert_eq!(query[0], ("uploads".to_owned(), String::new()));
+            Ok(match query.get(1) {
                 None => page("p/q/1", true),
                 Some((_, marker)) if marker == "p/q/1" => page("p/q/2", false),
                 Some(other) => panic!("{other:?}"),

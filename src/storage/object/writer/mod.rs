@@ -272,10 +272,6 @@ impl Writer {
 
     /// Small uploads are written as a whole.
     fn wants_parts(&self) -> bool {
-        self.session.is_some()
-            || match self.base.description().length {
-                Length::Known(length) => length > self.base.part_size,
-                Length::Deferred => true,
-            }
+        self.session.is_some() || self.base.wants_parts()
     }
 }

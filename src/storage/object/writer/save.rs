@@ -50,7 +50,7 @@ impl Writer {
         match self.compose(reach).await? {
             Some(state) => self.store(state).await?,
             None if reach == Reach::All && self.sureness == Sureness::Recalled => {
-                self.look().await?
+                self.look().await?;
             }
             None => {}
         }
