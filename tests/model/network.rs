@@ -58,7 +58,7 @@ pub(crate) enum Manners {
 #[derive(Debug)]
 struct Message {
     name: String,
-    /// What it writes, if it makes an object.
+    /// What it writes, if it makes an object, or a session.
     object: Option<Path>,
     from: String,
     gate: Gate,
@@ -222,7 +222,11 @@ impl Network {
         wires.note(|| format!("  > {name}"));
         let makes = matches!(
             call.operation,
-            Operation::Put | Operation::Copy | Operation::Compose | Operation::Complete
+            Operation::Put
+                | Operation::Copy
+                | Operation::Compose
+                | Operation::Begin
+                | Operation::Complete
         );
         let object = makes.then(|| call.path.clone());
         if slow || !what.is_empty() {

@@ -185,9 +185,10 @@ impl Area {
         for id in self.uploads().await {
             if !known.contains(&id.as_str()) {
                 let url = format!("/files/{id}");
-                // It may be one that is being joined.
+                // It may be one that is being joined, or the rest of a delete that was cut.
                 wait::until_true("a delete", async || {
-                    client.delete(&url).await.expect_any(&[204, 503]).status == 204
+                    let answer = client.delete(&url).await.expect_any(&[204, 404, 503]);
+                    answer.status != 503
                 })
                 .await;
             }

@@ -133,15 +133,7 @@ impl Shared {
         let mut state = held_state(held)?;
         self.put_whole(&state, payload, write.as_deref()).await?;
         state.touch(SystemTime::now());
-        let closed = self.close(held, state.clone()).await;
-        if let Err(Error::NotFound(_)) = closed {
-            // Deleted meanwhile, and nobody knows of the object.
-            let target = self.layout.target(state.description());
-            if self.is_own(&target, state.description()).await? {
-                self.remove(&target).await?;
-            }
-        }
-        closed
+        self.close(held, state).await
     }
 
     /// All is in place: the state says so, and nothing else is kept.
@@ -150,8 +142,17 @@ impl Shared {
         if let Some(Place::Stage(name)) = state.session.as_ref().map(|session| &session.place) {
             rest.push(self.layout.stage(state.id(), name));
         }
+        let upload = state.description().clone();
         state.finish();
-        self.replace(held, state).await?;
+        let closed = self.replace(held, state).await;
+        if let Err(Error::NotFound(_)) = closed {
+            // Deleted meanwhile, and nobody knows of the object.
+            let target = self.layout.target(&upload);
+            if self.is_own(&target, &upload).await? {
+                self.remove(&target).await?;
+            }
+        }
+        closed?;
         self.discard(rest);
         Ok(())
     }

@@ -99,6 +99,13 @@ impl Desk {
         self.lock().seats.get(id)?.shown().clone()
     }
 
+    /// What is held of an upload, if nobody has the turn and may be about to change it.
+    pub(super) fn held(&self, id: &UploadId) -> Option<Upload> {
+        let seat = Arc::clone(self.lock().seats.get(id)?);
+        let held = seat.turn.try_lock().ok()?;
+        held.known.as_ref().map(|known| known.state.snapshot())
+    }
+
     /// Nothing more is to be remembered of an upload.
     pub(super) fn leave(&self, id: &UploadId) {
         // Its place in the order is given up when it comes to it.

@@ -56,7 +56,7 @@ impl Shared {
     pub(super) async fn load(&self, id: &UploadId) -> Result<Upload> {
         // What another node has done since would be missed.
         if self.settings.nodes == Nodes::One
-            && let Some(upload) = self.desk.recall(id)
+            && let Some(upload) = self.desk.held(id)
         {
             return Ok(upload);
         }

@@ -185,21 +185,22 @@ async fn a_process_may_die_at_every_request() {
 /// The store fails once, at every single request; the process lives on.
 #[tokio::test(start_paused = true)]
 async fn any_single_request_may_fail_be_lost_or_be_repeated() {
-    let faults: [(&str, fn() -> Fault); 3] = [
-        ("fails", Fault::fail_before),
-        ("is lost", Fault::fail_after),
-        ("is repeated", Fault::repeat),
+    let faults = [
+        ("fails", Fault::fail_before()),
+        ("is lost", Fault::fail_after()),
+        ("is repeated", Fault::repeat()),
     ];
     for (name, _) in simulations() {
         for scenario in SCENARIOS {
-            for (fault_name, fault) in faults {
+            for (fault_name, fault) in &faults {
                 let mut at = 1;
                 loop {
                     let what = format!("{name} {scenario:?} {at} {fault_name}");
                     let simulation = simulations().into_iter().find(|(other, _)| *other == name);
                     let simulation = simulation.unwrap().1;
+                    let fault = (*fault).clone();
                     let faulty = Faulty::new(simulation.clone(), move |call| match call.index {
-                        index if index == at => fault(),
+                        index if index == at => fault.clone(),
                         _ => Fault::pass(),
                     });
                     let storage = ObjectStorage::new(faulty.clone()).part_size(PART);

@@ -1,3 +1,5 @@
+#![cfg(all(feature = "aws", feature = "azure", feature = "gcp"))]
+
 use super::*;
 
 fn open(url: &str, options: &[(&str, &str)]) -> Result<(Arc<dyn Bucket>, Path)> {
