@@ -28,7 +28,7 @@ pub(crate) struct Small {
 pub(crate) struct Memory {
     pub(crate) uploads: usize,
     /// Of one PATCH.
-    pub(crate) chunk: u64,
+    pub(crate) patch: u64,
     pub(crate) budget: u64,
     /// Above that of an idle process.
     pub(crate) peak: f64,
@@ -45,6 +45,7 @@ pub(crate) struct Results {
     big: Vec<(&'static str, Way, Big)>,
     small: Vec<(&'static str, usize, Small)>,
     memory: Vec<Memory>,
+    failures: Vec<String>,
 }
 
 /// Of what `WriteMultipart` reaches.
@@ -81,9 +82,13 @@ impl Results {
         self.memory.push(memory);
     }
 
+    pub(crate) fn add_failure(&mut self, failure: String) {
+        self.failures.push(failure);
+    }
+
     pub(crate) fn markdown(&self) -> String {
         let mut out = String::new();
-        for table in [Self::big, Self::goals, Self::small, Self::memory] {
+        for table in [Self::big, Self::goals, Self::small, Self::memory, Self::failures] {
             table(self, &mut out).expect("a String takes any text");
         }
         out
@@ -210,7 +215,7 @@ impl Results {
                 out,
                 "| {} | {} | {} | {:.0} | {:.0} | {bound:.0}{} | {:.0} | {} | {:.1} |",
                 memory.uploads,
-                memory.chunk,
+                memory.patch,
                 memory.budget,
                 memory.peak,
                 memory.bound,
@@ -221,6 +226,15 @@ impl Results {
             )?;
         }
         Ok(())
+    }
+
+    fn failures(&self, out: &mut String) -> fmt::Result {
+        if !self.failures.is_empty() {
+            writeln!(out, "\n### Failures\n")?;
+        }
+        self.failures
+            .iter()
+            .try_for_each(|failure| writeln!(out, "- {failure}"))
     }
 
     /// In the order in which they came.
@@ -273,8 +287,8 @@ impl Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} uploads, budget {} MiB: {:.0} MiB of {:.0}, {:.0} MiB/s, {:.1} requests each",
-            self.uploads, self.budget, self.peak, self.bound, self.mib_per_second, self.requests
+            "{} uploads, PATCHes of {}, budget {} MiB: {:.0} MiB of {:.0}, {:.0} MiB/s, {:.1} requests each",
+            self.uploads, self.patch, self.budget, self.peak, self.bound, self.mib_per_second, self.requests
         )
     }
 }

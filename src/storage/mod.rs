@@ -59,7 +59,7 @@ use crate::protocol::{Kind, Stage, Upload, UploadId, Version};
 /// - At most one [`Appender`] of an upload is in force: the one opened last, in this process or another.
 ///   Earlier ones store nothing any more ([`Error::Superseded`]). Where a storage cannot take an upload
 ///   from another process, it refuses with [`Error::Locked`] instead.
-/// - All bytes stored is [`Stage::Finishing`](crate::protocol::Stage::Finishing); only
+/// - All bytes stored is [`Stage::Finishing`]; only
 ///   [`finish`](Self::finish) makes it `Finished`. Nothing is visible under the key before that.
 /// - Every call may be cancelled or cut by a crash at any point, and be repeated.
 #[async_trait]
