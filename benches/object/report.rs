@@ -88,7 +88,13 @@ impl Results {
 
     pub(crate) fn markdown(&self) -> String {
         let mut out = String::new();
-        for table in [Self::big, Self::goals, Self::small, Self::memory, Self::failures] {
+        for table in [
+            Self::big,
+            Self::goals,
+            Self::small,
+            Self::memory,
+            Self::failures,
+        ] {
             table(self, &mut out).expect("a String takes any text");
         }
         out
@@ -288,7 +294,13 @@ impl Display for Memory {
         write!(
             f,
             "{} uploads, PATCHes of {}, budget {} MiB: {:.0} MiB of {:.0}, {:.0} MiB/s, {:.1} requests each",
-            self.uploads, self.patch, self.budget, self.peak, self.bound, self.mib_per_second, self.requests
+            self.uploads,
+            self.patch,
+            self.budget,
+            self.peak,
+            self.bound,
+            self.mib_per_second,
+            self.requests
         )
     }
 }

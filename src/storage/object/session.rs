@@ -48,6 +48,27 @@ impl Shared {
         }
     }
 
+    /// Ends a session that no state of the upload will ever name. Best effort: a sweep finds it too, as long
+    /// as there is an upload.
+    pub(super) async fn abandon(&self, state: &State, session: &Session) {
+        let named = match self.fetch(state.id()).await {
+            Ok(known) => known
+                .state
+                .session
+                .is_some_and(|named| named.id == session.id),
+            Err(Error::NotFound(_)) => false,
+            // It may be.
+            Err(_) => true,
+        };
+        if !named {
+            let path = self.path(session, state);
+            let aborted = once(ANSWER, self.bucket().abort(&path, &session.id)).await;
+            if let Err(error) = aborted {
+                tracing::debug!(%error, "left for the sweep");
+            }
+        }
+    }
+
     /// Makes the parts of a state last, before they count; and before others are sent, so that what an
     /// earlier writer still does about its own fails.
     ///

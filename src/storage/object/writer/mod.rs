@@ -70,12 +70,14 @@ enum Hole {
     Superseded,
 }
 
-/// Whether the store was asked since the writer was opened.
+/// What the store has said since the writer was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sureness {
-    /// No: another node may have moved on.
+    /// Nothing: another node may have moved on.
     Recalled,
     Asked,
+    /// A state was written, and it is not known whether it took effect, or will.
+    Unclear,
 }
 
 impl Writer {
@@ -201,6 +203,13 @@ impl Writer {
 
     /// Gives back what is of use to the next writer of this process.
     pub(super) async fn close(self) {
+        if let Some(session) = &self.session
+            && self.base.session.is_none()
+            && self.hole == Hole::Superseded
+            && self.sureness != Sureness::Unclear
+        {
+            self.shared.abandon(&self.base, session).await;
+        }
         let mut held = self.seat.turn.lock().await;
         if self.seat.is_latest(self.epoch) && self.base.session.is_some() {
             held.numbers = self.numbers;
@@ -212,13 +221,21 @@ impl Writer {
     /// Whoever is done with it [leaves](Self::leave).
     pub(super) async fn enter(&mut self) -> Result<OwnedMutexGuard<Held>> {
         let mut held = Arc::clone(&self.seat.turn).lock_owned().await;
-        let current = self.seat.is_latest(self.epoch)
-            && self.shared.known(self.base.id(), &mut held).await?.write == self.write;
+        let current = match self.seat.is_latest(self.epoch) {
+            true => self.shared.known(self.base.id(), &mut held).await,
+            false => Err(Error::Superseded(self.id().clone())),
+        };
         match current {
-            true => Ok(held),
-            false => {
+            Ok(known) if known.write == self.write => Ok(held),
+            Ok(_) => {
                 self.hole = Hole::Superseded;
                 Err(Error::Superseded(self.id().clone()))
+            }
+            Err(error) => {
+                if matches!(error, Error::Superseded(_) | Error::NotFound(_)) {
+                    self.hole = Hole::Superseded;
+                }
+                Err(error)
             }
         }
     }
@@ -226,12 +243,15 @@ impl Writer {
     /// Goes on from what is held now, whatever came of the turn.
     pub(super) fn leave<T>(&mut self, held: OwnedMutexGuard<Held>, done: Result<T>) -> Result<T> {
         match (&done, &held.known) {
-            (Err(Error::Superseded(_)), _) => self.hole = Hole::Superseded,
+            (Err(Error::Superseded(_) | Error::NotFound(_)), _) => self.hole = Hole::Superseded,
             (_, Some(known)) => {
                 self.base = known.state.clone();
                 self.write = known.write.clone();
             }
             (_, None) => {}
+        }
+        if done.is_err() && self.hole != Hole::Superseded {
+            self.sureness = Sureness::Unclear;
         }
         self.seat.show(&held);
         done
