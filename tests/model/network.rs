@@ -25,6 +25,8 @@ struct Wires {
     manners: Manners,
     /// Where something may have been written after everybody had given up.
     haunted: HashSet<Path>,
+    /// Who has made what.
+    made: Vec<(String, Path)>,
     messages: Vec<Message>,
     count: u64,
     trace: Option<String>,
@@ -100,6 +102,7 @@ impl Network {
             echoes: Echoes::OfAll,
             manners: Manners::Any,
             haunted: HashSet::new(),
+            made: Vec::new(),
             messages: Vec::new(),
             count: 0,
             trace: traced.then(String::new),
@@ -139,7 +142,7 @@ impl Network {
 
     /// So much time goes by that nobody waits any more.
     pub(crate) fn timed_out(&self) {
-        self.wires().haunt(|_| true);
+        self.wires().haunt();
     }
 
     /// Whether what stands there may have come after everybody had given it up.
@@ -150,7 +153,10 @@ impl Network {
     /// A process has died. If requests are never late, those that it has sent arrive now, or not at all.
     pub(crate) fn died(&self, name: &str) {
         let mut wires = self.wires();
-        wires.haunt(|message| message.from == name);
+        // It cannot remove any more what it made too late.
+        let made = wires.made.iter().filter(|(maker, _)| maker == name);
+        let made: Vec<_> = made.map(|(_, path)| path.clone()).collect();
+        wires.haunted.extend(made);
         if wires.manners == Manners::Any {
             return;
         }
@@ -232,6 +238,8 @@ impl Network {
         if slow || !what.is_empty() {
             wires.haunted.extend(object.clone());
         }
+        let made = object.clone().map(|path| (from.to_owned(), path));
+        wires.made.extend(made);
         wires.messages.push(Message {
             name,
             object,
@@ -282,9 +290,11 @@ impl Wires {
     }
 
     /// Messages that nobody waits for any more.
-    fn haunt(&mut self, gone: impl Fn(&Message) -> bool) {
-        let gone = self.messages.iter().filter(|message| gone(message));
-        let objects = gone.filter_map(|message| message.object.clone());
+    fn haunt(&mut self) {
+        let objects = self
+            .messages
+            .iter()
+            .filter_map(|message| message.object.clone());
         self.haunted.extend(objects.collect::<Vec<_>>());
     }
 

@@ -83,7 +83,7 @@ impl Appender for ObjectAppender {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        if self.mode == AppendMode::Streaming && self.watch.is_none() {
+        if self.watch.is_none() {
             let line = Arc::downgrade(&self.line);
             self.watch = Some(Watch(tokio::spawn(watch(line))));
         }
@@ -127,7 +127,8 @@ impl Line {
     }
 }
 
-/// Saves what was taken whenever nothing more has come for a while.
+/// Saves what was taken whenever nothing more has come for a while; or lets go of it, as long as it must
+/// not count.
 async fn watch(line: Weak<Line>) {
     let mut seen = 0;
     loop {
@@ -141,11 +142,14 @@ async fn watch(line: Weak<Line>) {
         let Some(writer) = writer.as_mut() else {
             return;
         };
-        if writer.is_dirty()
-            && let Err(error) = line.save(writer).await
-        {
+        let saved = match writer.mode() {
+            AppendMode::Streaming if writer.is_dirty() => line.save(writer).await,
+            AppendMode::Streaming => Ok(()),
+            AppendMode::Atomic => writer.let_go().await,
+        };
+        if let Err(error) = saved {
             // Whoever writes next, or commits, is told.
-            tracing::debug!(%error, id = %writer.id(), "a pause was not used to save");
+            tracing::debug!(%error, id = %writer.id(), "a pause was not used");
         }
     }
 }

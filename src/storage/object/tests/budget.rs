@@ -158,6 +158,24 @@ async fn memory_is_bounded_by_parts_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn less_memory_than_the_parts_of_one_upload_is_enough() {
+    let simulation = Simulation::new().min_part(512 << 10);
+    let storage = ObjectStorage::new(simulation)
+        .part_size(512 << 10)
+        .memory(1 << 20);
+    let length = 20 * (512 << 10) + 1;
+    let upload = draft("a", length);
+    storage.create(&upload).await.unwrap();
+    let upload = storage.load(&upload.id).await.unwrap();
+    let sent = patch(&storage, &upload, content(length), AppendMode::Streaming);
+    let upload = tokio::time::timeout(Duration::from_secs(3600), sent)
+        .await
+        .expect("it does not wait for itself")
+        .unwrap();
+    assert_eq!(read(&storage, &upload).await, content(length));
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_little_memory_many_uploads_go_on_all_the_same() {
     let simulation = Simulation::new().min_part(256 << 10);
     let storage = ObjectStorage::new(simulation)

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
 
 use object_store::PutPayload;
 use tokio::{
-    sync::{OwnedMutexGuard, OwnedSemaphorePermit, TryAcquireError},
+    sync::{OwnedMutexGuard, OwnedSemaphorePermit},
     time::Instant,
 };
 
@@ -118,6 +118,10 @@ impl Writer {
         }
     }
 
+    pub(super) fn mode(&self) -> AppendMode {
+        self.mode
+    }
+
     pub(super) fn id(&self) -> &UploadId {
         self.base.id()
     }
@@ -167,7 +171,7 @@ impl Writer {
         while !data.is_empty() {
             let (piece, rest) = data.split_at(data.len().min(PIECE));
             data = rest;
-            let memory = self.memory(piece.len()).await?;
+            let memory = self.memory(piece.len() as u64).await?;
             self.loose.fresh.push(piece, memory);
             self.unsaved += piece.len() as u64;
             while self.wants_parts() && self.loose.size() >= self.base.part_size {
@@ -175,6 +179,17 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Holds next to nothing, while nothing comes.
+    pub(super) async fn let_go(&mut self) -> Result<()> {
+        while self.flights.front().is_some_and(Flight::has_landed) {
+            self.land().await?;
+        }
+        match self.loose.fresh.size() > self.inline_limit(0) {
+            true => self.spill().await,
+            false => Ok(()),
+        }
     }
 
     /// What was not saved is not to be. Nothing of it was visible.
@@ -274,24 +289,53 @@ impl Writer {
         self.loose.tail = payload.into_iter().collect();
     }
 
-    /// The right to hold bytes. While it is not to be had, none are held for long.
-    async fn memory(&mut self, size: usize) -> Result<OwnedSemaphorePermit> {
-        let size = u32::try_from(size).unwrap_or(u32::MAX);
-        let memory = Arc::clone(&self.shared.memory);
-        match Arc::clone(&memory).try_acquire_many_owned(size) {
-            Ok(permit) => return Ok(permit),
-            Err(TryAcquireError::NoPermits) => {}
-            Err(TryAcquireError::Closed) => unreachable!("it is never closed"),
+    /// The right to hold that many more bytes. Whoever has to wait for it holds next to nothing meanwhile.
+    async fn memory(&mut self, size: u64) -> Result<OwnedSemaphorePermit> {
+        if let Some(memory) = self.spare_memory(size).await? {
+            return Ok(memory);
         }
         if self.loose.fresh.size() > self.inline_limit(0) {
             self.spill().await?;
         }
-        let permit = memory.acquire_many_owned(size).await;
-        permit.map_err(|error| Error::Backend(Box::new(error)))
+        self.wait_for_memory(size).await
+    }
+
+    /// The right to hold `size` bytes of the upload, of which the `old` ones are in the store. If that is
+    /// not to be had, the others go there too, and it is the right to hold all of them.
+    async fn memory_for_old(&mut self, old: u64, size: u64) -> Result<OwnedSemaphorePermit> {
+        if let Some(memory) = self.spare_memory(old).await? {
+            return Ok(memory);
+        }
+        self.spill().await?;
+        self.wait_for_memory(size).await
+    }
+
+    /// The right to hold bytes, if there is room, or this writer can make some.
+    async fn spare_memory(&mut self, size: u64) -> Result<Option<OwnedSemaphorePermit>> {
+        loop {
+            let memory = Arc::clone(&self.shared.memory);
+            match memory.try_acquire_many_owned(permits(size)) {
+                Ok(memory) => return Ok(Some(memory)),
+                Err(_) if self.flights.is_empty() => return Ok(None),
+                // A part is held until it is known to be stored.
+                Err(_) => self.land().await?,
+            }
+        }
+    }
+
+    async fn wait_for_memory(&self, size: u64) -> Result<OwnedSemaphorePermit> {
+        let memory = Arc::clone(&self.shared.memory);
+        let memory = memory.acquire_many_owned(permits(size)).await;
+        memory.map_err(|error| Error::Backend(Box::new(error)))
     }
 
     /// Small uploads are written as a whole.
     fn wants_parts(&self) -> bool {
         self.session.is_some() || self.base.wants_parts()
     }
+}
+
+/// One for each byte.
+fn permits(size: u64) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
 }

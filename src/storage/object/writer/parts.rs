@@ -94,9 +94,19 @@ impl Writer {
         }
         let session = self.session().await?;
         let number = self.number().await?;
+        let old = self.loose.size() - self.loose.fresh.size();
+        let mut held = match old.min(size) {
+            0 => None,
+            old => Some(self.memory_for_old(old, size).await?),
+        };
         let segments = self.loose.segments.clone();
         let (payload, memory) = self.loose.take(size, &self.shared, self.base.id()).await?;
         self.stale.extend(segments);
+        match (&mut held, memory) {
+            (Some(held), Some(memory)) => held.merge(memory),
+            (None, memory) => held = memory,
+            (Some(_), None) => {}
+        }
         self.flights.push_back(Flight {
             number,
             task: Some(tokio::spawn(self.put_part(
@@ -105,7 +115,7 @@ impl Writer {
                 payload.clone(),
             ))),
             payload,
-            _memory: memory,
+            _memory: held,
         });
         Ok(())
     }

@@ -38,7 +38,7 @@ const REWRITES: u64 = 4;
 impl Writer {
     /// Whether a crash would cost too much by now.
     pub(in crate::storage::object) fn is_due(&self) -> bool {
-        self.unsaved >= CHECKPOINT_BYTES || self.saved.elapsed() >= CHECKPOINT
+        self.unsaved > CHECKPOINT_BYTES || self.saved.elapsed() >= CHECKPOINT
     }
 
     /// Makes what was taken count, as far as `reach` says.
