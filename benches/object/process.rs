@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{options::Settings, store::Store};
+use crate::{
+    client::{Connection, head},
+    options::Settings,
+    store::Store,
+};
 
 /// A running process; stopped when dropped.
 pub(crate) struct Process {
@@ -27,6 +31,9 @@ pub(crate) struct Reading {
     /// Sent to the store.
     pub(crate) requests: f64,
 }
+
+/// How long a process sends nothing that has nothing more to send. Longer than any answer of a sink takes.
+const QUIET: Duration = Duration::from_millis(200);
 
 impl Process {
     pub(crate) fn start(store: &Store, settings: Settings) -> io::Result<Self> {
@@ -48,7 +55,23 @@ impl Process {
             return Err(io::Error::other("the child did not tell its port"));
         };
         process.address.set_port(port as u16);
+        process.settle()?;
         Ok(process)
+    }
+
+    /// Waits until the sweep is over that comes with the first request.
+    fn settle(&mut self) -> io::Result<()> {
+        Connection::open(self.address)?.exchange(&head("/files/none"))?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut seen = -1.0;
+        while Instant::now() < deadline {
+            let requests = self.requests()?;
+            if std::mem::replace(&mut seen, requests) == requests {
+                return Ok(());
+            }
+            thread::sleep(QUIET);
+        }
+        Err(io::Error::other("the store is never left alone"))
     }
 
     /// Has it do something, and gives the figures that it answers.
@@ -68,7 +91,7 @@ impl Process {
         work(self)?;
         let seconds = began.elapsed().as_secs_f64();
         // What it still has to do after its last answer is its CPU time too, and its requests.
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(QUIET);
         Ok(Reading {
             seconds,
             cpu_seconds: cpu

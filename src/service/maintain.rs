@@ -29,7 +29,7 @@ enum Sweep {
 }
 
 /// What no upload refers to is left alone for that long: it may be in the making.
-const RECLAIM_AGE: Duration = Duration::from_secs(60 * 60);
+const RECLAIM_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// After how many uploads others get a turn.
 const YIELD_EVERY: usize = 64;

@@ -81,8 +81,7 @@ impl Record {
 
 /// Whether nobody else's file or object can be where the upload's is.
 pub(super) fn has_name_of_its_own(upload: &Upload) -> bool {
-    let key = upload.key.as_str();
-    upload.kind == Kind::Partial || key == upload.id.as_str() || is_in(&upload.id, key)
+    upload.kind == Kind::Partial || is_in(&upload.id, upload.key.as_str())
 }
 
 /// Whether a name has an id in it that nobody else could have put there.

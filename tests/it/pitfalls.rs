@@ -257,7 +257,7 @@ async fn tusd_250_what_a_crash_left_behind_is_reclaimed_by_a_sweep() {
     let open = site.client().create(10).await;
     drop(site);
     let own = root.path().join(".tus");
-    let long_ago = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
+    let long_ago = SystemTime::now() - Duration::from_secs(48 * 60 * 60);
     let leave = |name: &str, changed| {
         let file = fs::File::create(own.join(name)).unwrap();
         file.set_len(1000).unwrap();
@@ -285,7 +285,7 @@ async fn tus_node_expiry_by_a_stale_offset_never_removes_a_finished_file() {
         .header("Content-Type", OCTETS);
     let url = server.client().create_with(create.body(b"finished")).await;
     let id = url.rsplit('/').next().unwrap();
-    let long_ago = SystemTime::now() - Duration::from_secs(24 * 60 * 60);
+    let long_ago = SystemTime::now() - Duration::from_secs(48 * 60 * 60);
     for path in [root.join(id), root.join(".tus").join(format!("{id}.info"))] {
         let file = fs::File::options().append(true).open(path).unwrap();
         file.set_modified(long_ago).unwrap();

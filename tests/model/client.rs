@@ -53,6 +53,7 @@ enum Phase {
 #[derive(Debug)]
 struct Request {
     node: usize,
+    phase: Phase,
     task: JoinHandle<Outcome>,
 }
 
@@ -139,7 +140,11 @@ impl Client {
         if self.is_done() || time == Time::Evening {
             return false;
         }
-        if self.patience == Patience::Limited && self.random.percent(3) {
+        // One that is still being created could be there again afterwards.
+        let mut strays = self.strays.iter();
+        let exists =
+            self.phase != Phase::Create && !strays.any(|stray| stray.phase == Phase::Create);
+        if self.patience == Patience::Limited && exists && self.random.percent(3) {
             self.phase = Phase::Delete;
         }
         self.send(world);
@@ -241,7 +246,11 @@ impl Client {
                 }
             },
         };
-        self.request = Some(Request { node, task });
+        self.request = Some(Request {
+            node,
+            phase: self.phase,
+            task,
+        });
     }
 
     fn patch(&mut self, offset: u64, weather: Weather) -> Patch {

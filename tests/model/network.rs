@@ -5,9 +5,11 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use object_store::path::Path;
+use tokio::time::Instant;
 use tower_tus::storage::object::{Call, Fault, Faulty, Gate, Operation, Simulation};
 
 use crate::random::Random;
@@ -66,6 +68,7 @@ struct Message {
     gate: Gate,
     /// Effects, and the answer.
     steps: u32,
+    sent: Instant,
     pace: Pace,
 }
 
@@ -93,6 +96,9 @@ impl Life {
         !self.0.load(Relaxed)
     }
 }
+
+/// After how long a sender may have given up.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Network {
     pub(crate) fn new(random: Random, traced: bool) -> Self {
@@ -138,11 +144,6 @@ impl Network {
 
     pub(crate) fn manners(&self) -> Manners {
         self.wires().manners
-    }
-
-    /// So much time goes by that nobody waits any more.
-    pub(crate) fn timed_out(&self) {
-        self.wires().haunt();
     }
 
     /// Whether what stands there may have come after everybody had given it up.
@@ -192,7 +193,10 @@ impl Network {
         let message = &mut wires.messages[at];
         message.gate.pass();
         message.steps -= 1;
+        let is_late = message.sent.elapsed() > PATIENCE;
+        let object = message.object.clone().filter(|_| is_late);
         let (name, left) = (message.name.clone(), message.steps);
+        wires.haunted.extend(object);
         if left == 0 {
             wires.messages.swap_remove(at);
         }
@@ -246,6 +250,7 @@ impl Network {
             from: from.to_owned(),
             gate: gate.clone(),
             steps,
+            sent: Instant::now(),
             pace: if slow { Pace::Slow } else { Pace::Usual },
         });
         fault.held(&gate).detached()
@@ -287,15 +292,6 @@ impl Wires {
             7 if !reads => (Fault::hang_after(), " (answer vanishes)", 2),
             _ => (Fault::pass(), "", 2),
         }
-    }
-
-    /// Messages that nobody waits for any more.
-    fn haunt(&mut self) {
-        let objects = self
-            .messages
-            .iter()
-            .filter_map(|message| message.object.clone());
-        self.haunted.extend(objects.collect::<Vec<_>>());
     }
 
     fn note(&mut self, line: impl FnOnce() -> String) {

@@ -320,7 +320,8 @@ impl Run<'_> {
                     lives
                 });
             }
-            12..20 => {
+            // What was sent before a cut may come late.
+            12..20 if self.case.manners == Manners::Any => {
                 let client = self.world.random.below(self.clients.len());
                 if self.clients[client].cut_one() {
                     self.world.network.note(|| "~ a call is cut".to_owned());

@@ -89,9 +89,6 @@ impl World {
             (Weather::Stormy, 16) if late => Duration::from_secs(400),
             _ => Duration::from_millis(1),
         };
-        if pause > Duration::from_secs(10) {
-            self.network.timed_out();
-        }
         tokio::time::sleep(pause.max(self.quiet / 2)).await;
     }
 

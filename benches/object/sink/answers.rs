@@ -21,6 +21,10 @@ pub(super) fn answer(request: &Request, objects: &Objects) -> Answer {
         ("PUT", None) => return put(request, objects),
         ("POST", Some(session)) => complete(request, session, objects),
         ("POST", None) => Some(begin(request, objects)),
+        ("GET", None) if request.query.contains("list-type=2") => Some(empty("ListBucketResult")),
+        ("GET", None) if request.query.contains("uploads=") => {
+            Some(empty("ListMultipartUploadsResult"))
+        }
         ("GET" | "HEAD", _) => objects
             .get(&request.path)
             .map(|object| found(request, &object)),
@@ -96,6 +100,12 @@ fn found(request: &Request, object: &Object) -> Answer {
 fn end_of_range(range: &str) -> Option<usize> {
     let last: usize = range.strip_prefix("bytes=0-")?.parse().ok()?;
     Some(last + 1)
+}
+
+/// A listing: nothing that a sweep should care for is ever there.
+fn empty(listing: &str) -> Answer {
+    let body = format!("<{listing}><IsTruncated>false</IsTruncated></{listing}>");
+    Answer::new("200 OK", "", body.into_bytes())
 }
 
 fn tagged(tag: &str) -> Answer {

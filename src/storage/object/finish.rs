@@ -39,10 +39,10 @@ impl Writer {
     /// leaves it to somebody else.
     pub(super) async fn save_and_finish(&mut self) -> Result<(u64, Stage)> {
         let finished = match self.take_whole().await {
-            Ok(Some(payload)) => {
-                let placed = self.place_whole(payload.clone()).await;
+            Ok(Some(whole)) => {
+                let placed = self.place_whole(whole.payload.clone()).await;
                 if placed.is_err() {
-                    self.put_back(payload);
+                    self.put_back(whole.payload);
                 }
                 placed.map(|()| true)
             }
@@ -108,11 +108,12 @@ impl Shared {
     /// cannot change any more, so it does no harm if several do this.
     pub(super) async fn finish_held(self: &Arc<Self>, held: &mut Held) -> Result<()> {
         let mut state = held_state(held)?;
+        let write = held.known.as_ref().map(|known| known.write.clone());
         match &state.session {
             None => {
                 let mut pieces = fetch(&state.segments, self, state.id()).await?;
                 pieces.extend(state.tail.pieces().iter().cloned());
-                self.put_whole(&state, pieces.into_iter().collect(), None)
+                self.put_whole(&state, pieces.into_iter().collect(), write.as_deref())
                     .await?;
             }
             Some(_) => {
@@ -145,7 +146,7 @@ impl Shared {
         let upload = state.description().clone();
         state.finish();
         let closed = self.replace(held, state).await;
-        if let Err(Error::NotFound(_)) = closed {
+        if closed.is_err() && self.is_gone(&upload.id).await {
             // Deleted meanwhile, and nobody knows of the object.
             let target = self.layout.target(&upload);
             if self.is_own(&target, &upload).await? {
@@ -155,6 +156,14 @@ impl Shared {
         closed?;
         self.discard(rest);
         Ok(())
+    }
+
+    /// Whether an upload is surely deleted, or about to be.
+    async fn is_gone(&self, id: &UploadId) -> bool {
+        match self.fetch(id).await {
+            Ok(known) => known.state.phase == Phase::Deleted,
+            Err(error) => matches!(error, Error::NotFound(_)),
+        }
     }
 
     /// Sends loose bytes, of which there will be no more, as a part.
@@ -207,7 +216,8 @@ impl Shared {
         let upload = state.description();
         let guarded = session.place == Place::Target
             && self.profile.completion == Completion::Conditional
-            && !self.may_replace(upload);
+            && !self.may_replace(upload)
+            && !has_name_of_its_own(upload);
         let options = PutOptions {
             mode: if guarded {
                 PutMode::Create
@@ -217,6 +227,10 @@ impl Shared {
             attributes: attributes(upload),
             ..PutOptions::default()
         };
+        // Not every store that looks at this condition of a write does so here.
+        if guarded && let Found::Foreign(_) = self.find(path, upload).await? {
+            return Err(taken(upload));
+        }
         for tried in 1.. {
             let bucket = self.bucket();
             let completed = bucket.complete(path, &session.id, &state.parts, options.clone());

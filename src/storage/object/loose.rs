@@ -40,6 +40,9 @@ pub(super) struct Fresh {
 /// larger buffers, that would be held as a whole.
 pub(super) const PIECE: usize = 256 << 10;
 
+/// Size of the first piece.
+const SMALL: usize = 4 << 10;
+
 /// How many segments are fetched at a time.
 const FETCHES: usize = 4;
 
@@ -80,7 +83,11 @@ impl Fresh {
     pub(super) fn push(&mut self, data: &[u8], permit: OwnedSemaphorePermit) {
         if self.open.capacity() - self.open.len() < data.len() {
             self.close();
-            self.open = BytesMut::with_capacity(PIECE.max(data.len()));
+            // A body that trickles must not hold a large buffer for each byte.
+            let size = usize::try_from(self.size)
+                .unwrap_or(PIECE)
+                .clamp(SMALL, PIECE);
+            self.open = BytesMut::with_capacity(size.max(data.len()));
         }
         self.open.extend_from_slice(data);
         self.size += data.len() as u64;
@@ -110,9 +117,14 @@ impl Fresh {
 
     fn close(&mut self) {
         let open = mem::take(&mut self.open);
-        if !open.is_empty() {
-            self.pieces.push_back(open.freeze());
+        if open.is_empty() {
+            return;
         }
+        self.pieces
+            .push_back(match open.len() < open.capacity() / 4 {
+                true => Bytes::copy_from_slice(&open),
+                false => open.freeze(),
+            });
     }
 }
 

@@ -1,20 +1,17 @@
 //! Removing uploads, and what nothing refers to any more.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{collections::HashSet, pin::pin, sync::Arc, time::SystemTime};
 
 use futures::{StreamExt, TryStreamExt, future::ready};
 use object_store::{Error as StoreError, path::Path};
 
 use super::{
-    bucket::{Listed, Session as Begun},
+    bucket::{Listed, Session},
     retry::{ANSWER, bounded, retry},
-    seat::Held,
+    seat::{Held, Known},
     shared::{Shared, backend},
     state::{Phase, Place, State},
+    uploads::READS,
 };
 use crate::{
     protocol::UploadId,
@@ -27,16 +24,13 @@ use crate::{
 /// How often an upload may change while it is being removed.
 const ATTEMPTS: u32 = 5;
 
-/// What unfinished uploads refer to.
+/// Which uploads there are, and what they name.
 #[derive(Default)]
-struct Known {
-    sessions: HashSet<String>,
-    targets: HashSet<Path>,
-}
-
-/// What the states say.
 struct Census {
-    states: HashMap<UploadId, Option<State>>,
+    ids: HashSet<UploadId>,
+    sessions: HashSet<String>,
+    /// Of one that cannot be read nobody knows what it names.
+    unread: usize,
 }
 
 impl Shared {
@@ -145,30 +139,21 @@ impl Shared {
             sessions => sessions.map_err(backend)?,
         };
         let mut bytes = 0;
-        let data = self.old(&self.layout.all_data(), before).await?;
-        let segments = self.old(&self.layout.all_segments(), before).await?;
-        let probes = self.old(&self.layout.probes(), before).await?;
-        let mut census = self.census(before).await?;
-        for listed in data {
-            if !census.names_data(self, &listed).await? {
-                bytes += self.reclaim_one(&listed).await?;
+        for prefix in [self.layout.all_data(), self.layout.all_segments()] {
+            for listed in self.old(&prefix, before).await? {
+                if !self.is_named(&listed.path).await? {
+                    bytes += self.reclaim_one(&listed).await?;
+                }
             }
         }
-        for listed in segments {
-            if !census.names_segment(self, &listed).await? {
-                bytes += self.reclaim_one(&listed).await?;
-            }
-        }
-        for listed in probes {
+        for listed in self.old(&self.layout.probes(), before).await? {
             bytes += self.reclaim_one(&listed).await?;
         }
-        if !sessions.is_empty() {
-            let known = census.sessions(self).await?;
-            for session in sessions {
-                if census.is_orphan(self, &known, &session) {
-                    tracing::debug!(path = %session.path, "parts without an upload");
-                    self.abort(&session.path, &session.id).await?;
-                }
+        let census = self.census(before).await?;
+        for session in sessions {
+            if census.is_orphan(self, &session) {
+                tracing::debug!(path = %session.path, "parts without an upload");
+                self.abort(&session.path, &session.id).await?;
             }
         }
         Ok(bytes)
@@ -189,109 +174,72 @@ impl Shared {
         Ok(listed.size)
     }
 
-    /// Whether an object in our own corner is where the bytes of an upload are.
-    fn is_data_of(&self, path: &Path, state: &State) -> bool {
-        let session = state.session.as_ref();
-        session.is_some_and(|session| self.path(session, state) == *path)
-            || self.layout.target(state.description()) == *path
+    /// Whether an object in our own corner holds bytes of an upload.
+    async fn is_named(&self, path: &Path) -> Result<bool> {
+        let Some(id) = self.layout.owner(path) else {
+            return Ok(true);
+        };
+        match self.fetch(&id).await {
+            Ok(Known { state, .. }) => {
+                let session = state.session.as_ref();
+                Ok(
+                    session.is_some_and(|session| self.path(session, &state) == *path)
+                        || self.layout.target(state.description()) == *path
+                        || self.segment_paths(&state).contains(path),
+                )
+            }
+            Err(Error::NotFound(_)) => Ok(false),
+            Err(Error::Damaged { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Which uploads there are. Ends the removal of those that were being removed.
     async fn census(self: &Arc<Self>, before: SystemTime) -> Result<Census> {
-        let mut census = Census {
-            states: HashMap::new(),
-        };
-        let mut listed = bounded(self.bucket().list(&self.layout.uploads()));
-        while let Some(listed) = listed.next().await {
+        let mut census = Census::default();
+        let listed = bounded(self.bucket().list(&self.layout.uploads()));
+        let looks = listed.map(|listed| async {
             let listed = listed.map_err(backend)?;
             let Some(id) = self.layout.owner(&listed.path) else {
+                return Ok(None);
+            };
+            let look = match self.is_settled(&id) {
+                true => None,
+                false => Some(self.look(&id).await),
+            };
+            Ok::<_, Error>(Some((listed, id, look)))
+        });
+        let mut looks = pin!(looks.buffer_unordered(READS));
+        while let Some(look) = looks.try_next().await? {
+            let Some((listed, id, look)) = look else {
                 continue;
             };
-            if self.is_settled(&id) {
-                census.states.insert(id, None);
-                continue;
+            match look {
+                Some(Err(Error::NotFound(_))) => continue,
+                Some(Err(_)) => census.unread += 1,
+                Some(Ok(glance)) if glance.phase == Phase::Deleted && listed.modified < before => {
+                    self.delete(&id).await?;
+                    continue;
+                }
+                Some(Ok(glance)) => census
+                    .sessions
+                    .extend(glance.session.map(|session| session.id)),
+                None => {}
             }
-            let state = match self.fetch(&id).await {
-                Ok(known) => Some(known.state),
-                Err(Error::NotFound(_)) => continue,
-                // Nothing of it is touched.
-                Err(_) => None,
-            };
-            let deleted = state
-                .as_ref()
-                .is_some_and(|state| state.phase == Phase::Deleted);
-            if deleted && listed.modified < before {
-                self.delete(&id).await?;
-            } else {
-                census.states.insert(id, state);
-            }
+            census.ids.insert(id);
         }
         Ok(census)
     }
 }
 
 impl Census {
-    async fn names_data(&mut self, shared: &Shared, listed: &Listed) -> Result<bool> {
-        let Some(id) = shared.layout.owner(&listed.path) else {
-            return Ok(true);
-        };
-        Ok(match self.states.get(&id) {
-            None => shared.exists(&id).await?,
-            Some(None) => true,
-            // Read again: it may have come into the state since.
-            Some(Some(_)) => match shared.fetch(&id).await {
-                Ok(known) => shared.is_data_of(&listed.path, &known.state),
-                Err(Error::NotFound(_)) => false,
-                Err(error) => return Err(error),
-            },
-        })
-    }
-
-    async fn names_segment(&mut self, shared: &Shared, listed: &Listed) -> Result<bool> {
-        let Some(id) = shared.layout.owner(&listed.path) else {
-            return Ok(true);
-        };
-        Ok(match self.states.get(&id) {
-            None => shared.exists(&id).await?,
-            Some(None) => true,
-            // Read again: it may have come into the state since.
-            Some(Some(_)) => match shared.fetch(&id).await {
-                Ok(known) => shared.segment_paths(&known.state).contains(&listed.path),
-                Err(Error::NotFound(_)) => false,
-                Err(error) => return Err(error),
-            },
-        })
-    }
-
-    /// The sessions that states name now, and where objects are to be. An error if one cannot be read: it
-    /// may name any.
-    async fn sessions(&self, shared: &Shared) -> Result<Known> {
-        let mut found = Known::default();
-        for id in self.states.keys() {
-            if shared.is_settled(id) {
-                continue;
-            }
-            match shared.fetch(id).await {
-                Ok(known) => {
-                    let target = shared.layout.target(known.state.description());
-                    found.targets.insert(target);
-                    let session = known.state.session;
-                    found.sessions.extend(session.map(|session| session.id));
-                }
-                Err(Error::NotFound(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(found)
-    }
-
-    /// Whether a session was begun by us, and no state names it. The bucket may have other users.
-    fn is_orphan(&self, shared: &Shared, known: &Known, session: &Begun) -> bool {
-        let own = || {
+    /// Whether a session was begun by us, and no state names it. The bucket may have other users: what is
+    /// not in our own corner is ours only if it bears the id of an upload.
+    fn is_orphan(&self, shared: &Shared, session: &Session) -> bool {
+        let is_ours = || {
             shared.layout.is_own(&session.path)
-                || known.targets.contains(&session.path)
-                || self.states.keys().any(|id| is_in(id, &session.path))
+                || self.ids.iter().any(|id| is_in(id, &session.path))
         };
-        !known.sessions.contains(&session.id) && own()
+        self.unread == 0 && !self.sessions.contains(&session.id) && is_ours()
     }
 }

@@ -79,36 +79,33 @@ impl Shared {
         &*self.settings.bucket
     }
 
-    /// A snapshot, by the first bytes of the state. A state that is small enough to come as a whole is
-    /// remembered.
+    /// A snapshot, by the first bytes of the state.
     pub(super) async fn glance(&self, id: &UploadId) -> Result<Upload> {
+        match self.look(id).await? {
+            glance if glance.phase == Phase::Deleted => Err(Error::NotFound(id.clone())),
+            glance => Ok(glance.upload),
+        }
+    }
+
+    /// What the first bytes of the state tell. A state that is small enough to come as a whole is
+    /// remembered.
+    pub(super) async fn look(&self, id: &UploadId) -> Result<Glance> {
         let path = self.layout.state(id);
         let object = retry(ANSWER, || self.bucket().get(&path, Some(GLANCE)))
             .await
             .map_err(|error| not_found(error, id))?;
         if object.bytes.len() as u64 == object.size {
             let known = known(id, object)?;
-            let upload = known.state.snapshot();
-            if known.state.phase == Phase::Deleted {
-                return Err(Error::NotFound(id.clone()));
-            }
-            let seat = self.desk.seat(id);
-            if let Ok(mut held) = seat.turn.try_lock() {
+            let glance = known.state.glance();
+            if let Ok(mut held) = self.desk.seat(id).turn.try_lock() {
                 held.compare(known);
             }
-            return Ok(upload);
+            return Ok(glance);
         }
-        let (phase, upload) = match Glance::decode(id, &object.bytes)? {
-            Some(glance) => (glance.phase, glance.upload),
+        match Glance::decode(id, &object.bytes)? {
+            Some(glance) => Ok(glance),
             // Much metadata.
-            None => {
-                let state = self.fetch(id).await?.state;
-                (state.phase, state.snapshot())
-            }
-        };
-        match phase {
-            Phase::Deleted => Err(Error::NotFound(id.clone())),
-            Phase::Receiving | Phase::Finished => Ok(upload),
+            None => Ok(self.fetch(id).await?.state.glance()),
         }
     }
 
@@ -150,10 +147,7 @@ impl Shared {
     pub(super) async fn replace(&self, held: &mut Held, state: State) -> Result<()> {
         let known = held.known.take();
         let known = known.ok_or_else(|| Error::Conflict(state.id().clone()))?;
-        let mode = match self.settings.nodes {
-            Nodes::Many => PutMode::Update(known.version),
-            Nodes::One => PutMode::Overwrite,
-        };
+        let mode = PutMode::Update(known.version);
         self.put(held, state, mode, Some(&known.write)).await
     }
 

@@ -118,6 +118,7 @@ struct Pieces {
 pub(super) struct Glance {
     pub(super) upload: Upload,
     pub(super) phase: Phase,
+    pub(super) session: Option<Session>,
 }
 
 const FORMAT: u32 = 1;
@@ -199,6 +200,14 @@ impl State {
         )
     }
 
+    pub(super) fn glance(&self) -> Glance {
+        Glance {
+            upload: self.snapshot(),
+            phase: self.phase,
+            session: self.session.clone(),
+        }
+    }
+
     /// Takes over what may change of the description.
     pub(super) fn describe(&mut self, upload: &Upload) {
         self.description.length = upload.length;
@@ -222,12 +231,40 @@ impl State {
         }
     }
 
-    /// Reserves part numbers; fewer, or none, when they run out.
+    /// Reserves part numbers that are needed now, and some for later; none when there are none left.
     pub(super) fn reserve(&mut self, count: u32, max: u32) -> Range<u32> {
+        self.take_numbers(count.min(self.dispensable(max).max(1)), max)
+    }
+
+    /// Reserves part numbers that may be of use to whoever goes on, if he is of this process: few or none
+    /// when that would leave too few for all the others.
+    pub(super) fn reserve_ahead(&mut self, count: u32, max: u32) -> Range<u32> {
+        self.take_numbers(count.min(self.dispensable(max)), max)
+    }
+
+    fn take_numbers(&mut self, count: u32, max: u32) -> Range<u32> {
         let end = max.saturating_add(1);
         let first = self.number.min(end);
         self.number = first.saturating_add(count).min(end);
         first..self.number
+    }
+
+    /// How many numbers one writer may let go to waste, of those that the rest of the upload does not need.
+    fn dispensable(&self, max: u32) -> u32 {
+        let left = u64::from(max.saturating_add(1).saturating_sub(self.number));
+        let needed = match self.description.length {
+            Length::Known(length) => length
+                .saturating_sub(self.parts_size())
+                .div_ceil(self.part_size.max(1)),
+            Length::Deferred => 0,
+        };
+        let spare = left.saturating_sub(needed) / 16;
+        u32::try_from(spare).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the parts are in the order of their numbers, which every store wants.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.parts.is_sorted_by(|a, b| a.number < b.number)
     }
 
     /// All bytes are where they belong: nothing else is to be kept of them.
@@ -312,6 +349,7 @@ impl Glance {
         Ok(Some(Self {
             upload: snapshot(upload, head.phase, head.offset, head.revision),
             phase: head.phase,
+            session: head.session,
         }))
     }
 }

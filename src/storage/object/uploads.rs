@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many states are read at a time, for a list.
-const READS: usize = 8;
+pub(super) const READS: usize = 8;
 
 /// Of the numbers there are, so many in ten are planned for. The others are for parts that have to be
 /// sent again.
@@ -109,9 +109,11 @@ impl Shared {
         }
         let mut secured = state.session.clone();
         if state.owner != self.process {
+            // Whatever comes of the claim: the writers there were have ended.
+            seat.next_epoch();
             state.claim(&self.process);
             held.numbers = match state.session {
-                Some(_) => state.reserve(FIRST_RESERVE, self.profile.max_parts),
+                Some(_) => state.reserve_ahead(FIRST_RESERVE, self.profile.max_parts),
                 None => 0..0,
             };
             if let Err(error) = self.replace(&mut held, state).await {
@@ -178,7 +180,9 @@ impl Shared {
         lifetime: Duration,
     ) -> Result<Option<String>> {
         let path = self.layout.target(upload);
-        if !has_name_of_its_own(upload) && !self.is_own(&path, upload).await? {
+        let is_readable = upload.is_finished()
+            && (has_name_of_its_own(upload) || self.is_own(&path, upload).await?);
+        if !is_readable {
             return Err(Error::NotFound(upload.id.clone()));
         }
         match once(ANSWER, self.bucket().signed_url(&path, lifetime)).await {

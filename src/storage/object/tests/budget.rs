@@ -221,7 +221,7 @@ async fn costs_are_those_of_the_manual() {
         let simulation = Simulation::new().min_part(PART);
         let storage = ObjectStorage::new(simulation.clone()).part_size(PART);
         storage.create(&draft("a", length)).await.unwrap();
-        let id = "a".parse().unwrap();
+        let id = id("a");
         let all = content(length);
         let mut at = 0;
         while at < length {

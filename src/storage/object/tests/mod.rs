@@ -42,12 +42,13 @@ fn content(size: u64) -> Bytes {
     (0..size).map(at).collect()
 }
 
-fn draft(id: &str, length: u64) -> Upload {
-    Upload::new(
-        id.parse().unwrap(),
-        Length::Known(length),
-        SystemTime::now(),
-    )
+/// An id as the service makes them, that begins with `name`.
+fn id(name: &str) -> UploadId {
+    format!("{name:x<32}").parse().unwrap()
+}
+
+fn draft(name: &str, length: u64) -> Upload {
+    Upload::new(id(name), Length::Known(length), SystemTime::now())
 }
 
 /// Sends bytes as one request would, and finishes the upload if they are the last.

@@ -4,7 +4,7 @@ use super::*;
 
 async fn created(storage: &ObjectStorage, length: u64) -> Upload {
     storage.create(&draft("a", length)).await.unwrap();
-    storage.load(&"a".parse().unwrap()).await.unwrap()
+    storage.load(&id("a")).await.unwrap()
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn what_one_node_remembers_of_an_upload_harms_nobody() {
     let simulation = s3();
     let (one, two) = (small(&simulation), small(&simulation));
     created(&one, 10).await;
-    let id = "a".parse().unwrap();
+    let id = id("a");
     let old = one.recall(&id).unwrap();
     let upload = two.load(&id).await.unwrap();
     patch(&two, &upload, content(4), AppendMode::Streaming)

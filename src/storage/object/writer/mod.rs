@@ -56,6 +56,8 @@ pub(super) struct Writer {
     done: Vec<Part>,
     hole: Hole,
     sureness: Sureness,
+    /// The right to hold what is being saved.
+    saving: Option<OwnedSemaphorePermit>,
     saved: Instant,
     unsaved: u64,
 }
@@ -68,6 +70,13 @@ enum Hole {
     Torn,
     /// Somebody else writes.
     Superseded,
+}
+
+/// All bytes of a small upload, and the right to hold them.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) payload: PutPayload,
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 /// What the store has said since the writer was opened.
@@ -110,6 +119,7 @@ impl Writer {
             done: Vec::new(),
             hole: Hole::None,
             sureness: Sureness::Recalled,
+            saving: None,
             saved: Instant::now(),
             unsaved: 0,
             base,
@@ -226,8 +236,12 @@ impl Writer {
             self.shared.abandon(&self.base, session).await;
         }
         let mut held = self.seat.turn.lock().await;
-        if self.seat.is_latest(self.epoch) && self.base.session.is_some() {
-            held.numbers = self.numbers;
+        let known = held.known.as_ref();
+        if self.seat.is_latest(self.epoch) && known.is_some_and(|known| known.write == self.write) {
+            held.numbers = match self.base.session {
+                Some(_) => self.numbers,
+                None => 0..0,
+            };
         }
         held.trim();
     }
@@ -236,6 +250,14 @@ impl Writer {
     /// Whoever is done with it [leaves](Self::leave).
     pub(super) async fn enter(&mut self) -> Result<OwnedMutexGuard<Held>> {
         let mut held = Arc::clone(&self.seat.turn).lock_owned().await;
+        if held
+            .known
+            .as_ref()
+            .is_some_and(|known| known.write != self.write)
+        {
+            // It may be one that was read long ago.
+            held.known = None;
+        }
         let current = match self.seat.is_latest(self.epoch) {
             true => self.shared.known(self.base.id(), &mut held).await,
             false => Err(Error::Superseded(self.id().clone())),
@@ -273,15 +295,16 @@ impl Writer {
     }
 
     /// All bytes of the upload, if no part was ever begun and all are here.
-    pub(super) async fn take_whole(&mut self) -> Result<Option<PutPayload>> {
+    pub(super) async fn take_whole(&mut self) -> Result<Option<Whole>> {
         if self.session.is_some() || self.hole != Hole::None || !self.is_complete() {
             return Ok(None);
         }
-        let (payload, _) = self
-            .loose
-            .take(u64::MAX, &self.shared, self.base.id())
-            .await?;
-        Ok(Some(payload))
+        let taken = self.loose.take(u64::MAX, &self.shared, self.base.id());
+        let (payload, memory) = taken.await?;
+        Ok(Some(Whole {
+            payload,
+            _memory: memory,
+        }))
     }
 
     /// Gives back what was taken as a whole.
@@ -294,7 +317,7 @@ impl Writer {
         if let Some(memory) = self.spare_memory(size).await? {
             return Ok(memory);
         }
-        if self.loose.fresh.size() > self.inline_limit(0) {
+        if self.loose.fresh.size() > 0 {
             self.spill().await?;
         }
         self.wait_for_memory(size).await
@@ -325,6 +348,8 @@ impl Writer {
 
     async fn wait_for_memory(&self, size: u64) -> Result<OwnedSemaphorePermit> {
         let memory = Arc::clone(&self.shared.memory);
+        // A part may be larger than all there is.
+        let size = size.min(self.shared.settings.memory);
         let memory = memory.acquire_many_owned(permits(size)).await;
         memory.map_err(|error| Error::Backend(Box::new(error)))
     }

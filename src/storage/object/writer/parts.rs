@@ -144,7 +144,8 @@ impl Writer {
             };
             let landed = match &mut flight.task {
                 Some(task) => task.await.unwrap_or_else(|error| Err(panicked(error))),
-                None => break,
+                // It was cut while it was about to be sent again.
+                None => return Err(self.tear(Error::Backend("a part was not sent".into()))),
             };
             flight.task = None;
             let error = match landed {
@@ -156,6 +157,10 @@ impl Writer {
                 }
                 Err(error) => error,
             };
+            if matches!(error, StoreError::NotFound { .. }) {
+                // The session is gone, with all parts that no state names.
+                self.done.clear();
+            }
             if !is_unclear(&error) || tried == ATTEMPTS {
                 return Err(self.tear(backend(error)));
             }
@@ -184,7 +189,11 @@ impl Writer {
 
     /// Nothing behind the first part on its way will ever count.
     fn tear(&mut self, error: Error) -> Error {
-        self.flights.clear();
+        for flight in self.flights.drain(..) {
+            if let Some(task) = flight.task {
+                task.abort();
+            }
+        }
         if self.hole == Hole::None {
             self.hole = Hole::Torn;
         }

@@ -7,7 +7,7 @@ use tokio::time::{Duration, Instant};
 
 use super::{Hole, Sureness, Writer, parts::LAST_RESERVE};
 use crate::storage::{
-    Error, Result,
+    AppendMode, Error, Result,
     object::{
         retry::{retry, transfer},
         seat::Held,
@@ -47,6 +47,10 @@ impl Writer {
     /// What was stored before the error counts then, if a state could be written at all.
     pub(in crate::storage::object) async fn save(&mut self, reach: Reach) -> Result<()> {
         let sent = self.send_rest(reach).await;
+        if self.mode == AppendMode::Atomic && self.hole != Hole::None {
+            // All of it or nothing.
+            return sent.and_then(|()| Err(Error::Backend("a part was not stored".into())));
+        }
         match self.compose(reach).await? {
             Some(state) => self.store(state).await?,
             None if reach == Reach::All && self.sureness == Sureness::Recalled => {
@@ -106,8 +110,7 @@ impl Writer {
         }
         if whole {
             let (fresh, memory) = self.loose.fresh.take(u64::MAX);
-            // Few enough to be held without counting.
-            drop(memory);
+            self.saving = memory;
             fresh
                 .into_iter()
                 .for_each(|piece| self.loose.tail.push(piece));
@@ -119,14 +122,13 @@ impl Writer {
             return Ok(None);
         }
         if state.session.is_none() && self.session.is_some() {
-            let reserve = self.numbers.start.saturating_add(LAST_RESERVE);
-            self.numbers.end = self.numbers.end.min(reserve);
-            state.number = self.numbers.end;
+            state.number = self.numbers.start;
+            self.numbers = state.reserve_ahead(LAST_RESERVE, self.shared.profile.max_parts);
         }
         state.session = self.session.clone();
         if self.base.session.is_some() && self.numbers.is_empty() {
             // Whoever goes on need not ask for them by a write of its own.
-            self.granted = state.reserve(self.reserve, self.shared.profile.max_parts);
+            self.granted = state.reserve_ahead(self.reserve, self.shared.profile.max_parts);
         }
         state.touch(SystemTime::now());
         Ok(Some(state))
@@ -160,14 +162,14 @@ impl Writer {
         let payload: PutPayload = tail.chain(fresh.iter().cloned()).collect();
         let path = self.shared.layout.segment(self.base.id(), &segment);
         let limit = transfer(segment.size);
+        // Nothing behind it counts if this is cut.
+        self.hole = Hole::Torn;
         let bucket = self.shared.bucket();
         let stored = retry(limit, || {
             bucket.put(&path, payload.clone(), PutMode::Overwrite.into())
         });
-        if let Err(error) = stored.await {
-            self.hole = Hole::Torn;
-            return Err(backend(error));
-        }
+        stored.await.map_err(backend)?;
+        self.hole = Hole::None;
         drop(memory);
         self.loose.tail = Tail::default();
         self.loose.segments.push(segment.clone());
@@ -178,8 +180,8 @@ impl Writer {
     /// Replaces the state, under the condition that nobody else has.
     pub(super) async fn store(&mut self, state: State) -> Result<()> {
         let (offset, before) = (state.offset(), self.base.offset());
-        if offset < before {
-            return Err(Error::Backend("the offset would go back".into()));
+        if offset < before || !state.is_ordered() {
+            return Err(Error::Backend("the state would be none".into()));
         }
         let last = state.parts.last().map_or(0, |part| part.number);
         let named = state.segments.clone();
@@ -187,6 +189,7 @@ impl Writer {
         let granted = mem::take(&mut self.granted);
         let mut held = self.enter().await?;
         let replaced = self.replace(&mut held, state).await;
+        self.saving = None;
         self.leave(held, replaced)?;
         if !granted.is_empty() {
             self.numbers = granted;
