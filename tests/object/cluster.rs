@@ -58,7 +58,15 @@ impl Cluster {
     }
 }
 
-const FLAGS: &[&str] = &["--part-size", "5MiB"];
+/// They sweep all the time, and have nothing to remove.
+const FLAGS: &[&str] = &[
+    "--part-size",
+    "5MiB",
+    "--sweep-every",
+    "1s",
+    "--expires-after",
+    "1h",
+];
 
 fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
     it.lock().expect("nobody panics under the lock")

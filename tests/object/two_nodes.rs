@@ -10,9 +10,11 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread,
+    time::Duration,
 };
 
 use futures::future::join_all;
+use tokio::time::timeout;
 
 use crate::{
     cluster::Cluster,
@@ -47,6 +49,9 @@ const BLOWS: usize = 40;
 
 const CLIENTS: usize = 4;
 
+/// How long an upload may take; far more than it needs.
+const PATIENCE: Duration = Duration::from_secs(180);
+
 async fn survive(store: &'static str) {
     let Some(store) = Store::find(store) else {
         return;
@@ -67,7 +72,8 @@ async fn survive(store: &'static str) {
         let is_over = Arc::clone(&is_over);
         tokio::spawn(async move {
             while !is_over.load(Relaxed) {
-                trips.next().await;
+                let trip = timeout(PATIENCE, trips.next());
+                trip.await.expect("an upload comes to its end");
             }
             trips
         })
