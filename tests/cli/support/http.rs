@@ -1,5 +1,5 @@
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
@@ -83,6 +83,9 @@ impl Answer {
         let mut expected = None;
         let end = loop {
             let read = stream.read(&mut piece);
+            if matches!(&read, Err(error) if error.kind() == ErrorKind::Interrupted) {
+                continue;
+            }
             let len = *read.as_ref().unwrap_or(&0);
             bytes.extend_from_slice(&piece[..len]);
             expected = expected.or_else(|| Self::parse(&bytes)?.expected_len());
