@@ -30,6 +30,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -91,23 +92,29 @@ def main() -> int:
     cache: Path = options.cache.resolve()
     cache.mkdir(parents=True, exist_ok=True)
     chosen = [kind for kind in EMULATORS if options.only is None or kind.name in options.only.split(",")]
-    running = Running()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(1))
-    try:
-        start_all([kind(cache) for kind in chosen], running)
-        if options.action == "serve":
+    running = Running()
+    with tempfile.TemporaryDirectory(prefix="data-", dir=cache, ignore_cleanup_errors=True) as data:
+        try:
+            start_all([kind(cache, Path(data)) for kind in chosen], running)
+            if options.action == "run":
+                return run(options.command, running.variables())
             print(*exports(running), sep="\n", flush=True)
             signal.pause()
-        command = subprocess.Popen(options.command, env={**os.environ, **running.variables()})
-        try:
-            return command.wait()
+            return 0
         finally:
-            if command.poll() is None:
-                command.terminate()
-                command.wait()
+            running.stop()
+
+
+def run(command: list[str], variables: Environment) -> int:
+    process = subprocess.Popen(command, env={**os.environ, **variables})
+    try:
+        return process.wait()
     finally:
-        running.stop()
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
 
 
 def arguments() -> argparse.Namespace:

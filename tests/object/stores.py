@@ -37,15 +37,15 @@ class Skipped(Exception):
 
 
 class Emulator(ABC):
-    """One store. Its directory is `home`; what it keeps lies in `data`."""
+    """One store. What it is lies in `cache`, for all runs; what it keeps in `data`, for this one."""
 
     name: str
     scheme: str
     title: str
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path, data: Path) -> None:
         self.cache = cache
-        self.data = cache / "data" / self.name
+        self.data = data / self.name
         self.log = cache / f"{self.name}.log"
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
@@ -84,8 +84,7 @@ class Emulator(ABC):
 
     def start(self) -> None:
         """Returns when it answers."""
-        shutil.rmtree(self.data, ignore_errors=True)
-        self.data.mkdir(parents=True)
+        self.data.mkdir()
         self.prepare()
         # Somebody else may take the port before the store does.
         for _ in range(3):
