@@ -65,10 +65,10 @@ class Emulator(ABC):
         """What the process itself needs to know."""
         return {}
 
-    def prepare(self) -> None:  # noqa: B027: most need nothing
+    def prepare(self) -> None:
         """Before it starts."""
 
-    def make_bucket(self) -> None:  # noqa: B027: most have it from the start
+    def make_bucket(self) -> None:
         """After it has started."""
 
     @property

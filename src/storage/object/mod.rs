@@ -171,7 +171,7 @@ impl ObjectStorage {
     }
 
     /// Tries whether the bucket can be written to, and whether the store looks at the conditions of a
-    /// write: five small requests. To be called at the start of a program.
+    /// write: six small requests. To be called at the start of a program.
     ///
     /// # Errors
     /// [`Error::Unsupported`](super::Error::Unsupported) if the store ignores conditions and there may be
