@@ -23,7 +23,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
-use tower_tus::storage::object::{Azure, Bucket, Connector, Gcs, Part, S3};
+use tower_tus::storage::object::{Azure, Bucket, Connector, Gcs, Part, S3, Scope};
 
 /// Answers in order, and keeps what was asked.
 #[derive(Debug, Clone, Default)]
@@ -253,7 +253,7 @@ async fn sessions_are_asked_for_without_a_prefix() {
                 <UploadId>1</UploadId><Initiated>2026-01-02T03:04:05.678Z</Initiated></Upload>\
                 </ListMultipartUploadsResult>";
     let script = Script::new([(200, vec![], page)]);
-    let sessions = script.gcs().sessions(&Path::from("p"));
+    let sessions = script.gcs().sessions(&Scope::Below(Path::from("p")));
     let sessions: Vec<_> = sessions.try_collect().await.unwrap();
     assert_eq!(
         (sessions[0].path.as_ref(), &sessions[0].id[..]),

@@ -63,6 +63,7 @@ tests! {
             a_part_is_a_range_of_another_object,
             an_aborted_session_is_gone,
             an_abort_spares_other_sessions,
+            parts_are_listed,
             sessions_are_listed,
             secured_parts_have_a_history,
         };

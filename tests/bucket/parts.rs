@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{Error, PutMode, PutPayload};
-use tower_tus::storage::object::{Completion, Part};
+use tower_tus::storage::object::{Completion, Part, Scope};
 
 use crate::support::{Place, attributes, options, skip};
 
@@ -218,6 +218,24 @@ pub(crate) async fn an_abort_spares_other_sessions(place: &Place) {
     assert_eq!(place.bytes(&path).await, "bytes");
 }
 
+pub(crate) async fn parts_are_listed(place: &Place) {
+    let path = place.path("parted");
+    let (session, part) = ready(place, "parted", "12345").await;
+    let put = place.bucket.put_part(&path, &session, 7, "123".into());
+    let parts = [part, Part::new(7, put.await.unwrap(), 3)];
+    let listed = place.bucket.parts(&path, &session).await;
+    match place.bucket.profile().lasting_parts {
+        true => assert_eq!(listed.unwrap(), parts),
+        false => assert!(matches!(listed, Err(Error::NotSupported { .. }))),
+    }
+    place.bucket.abort(&path, &session).await.unwrap();
+    let gone = place.bucket.parts(&path, &session).await.unwrap_err();
+    assert!(
+        matches!(gone, Error::NotFound { .. } | Error::NotSupported { .. }),
+        "{gone:?}"
+    );
+}
+
 pub(crate) async fn sessions_are_listed(place: &Place) {
     let mut expected = Vec::new();
     for name in ["open/a", "open/b/c", "open-not"] {
@@ -225,7 +243,7 @@ pub(crate) async fn sessions_are_listed(place: &Place) {
         let session = place.bucket.begin(&path, attributes("open")).await.unwrap();
         expected.push((path, session));
     }
-    let below = place.path("open");
+    let below = Scope::Below(place.path("open"));
     let listed: Vec<_> = place.bucket.sessions(&below).try_collect().await.unwrap();
     let mut found: Vec<_> = listed.into_iter().map(|one| (one.path, one.id)).collect();
     found.sort();
@@ -240,6 +258,17 @@ pub(crate) async fn sessions_are_listed(place: &Place) {
         assert!(found.is_empty());
     }
     for (path, session) in expected {
+        let here: Vec<_> = place
+            .bucket
+            .sessions(&Scope::At(path.clone()))
+            .try_collect()
+            .await
+            .unwrap();
+        let found: Vec<_> = here.into_iter().map(|one| (one.path, one.id)).collect();
+        match place.bucket.profile().lasting_parts {
+            true => assert_eq!(found, [(path.clone(), session.clone())]),
+            false => assert!(found.is_empty()),
+        }
         place.bucket.abort(&path, &session).await.unwrap();
     }
     let listed: Vec<_> = place.bucket.sessions(&below).try_collect().await.unwrap();

@@ -8,7 +8,7 @@ use tower_tus::storage::{
 };
 
 use crate::{
-    network::{Echoes, Manners},
+    network::Manners,
     random::Random,
     schedule::{Case, Leftovers, Shape},
     world::Build,
@@ -22,13 +22,10 @@ pub(crate) fn case(seed: u64) -> Case {
     let mut random = Random::new(!seed);
     let case = match random.below(7) {
         0 => usual("s3", Simulation::new().min_part(PART)),
-        1 => Case {
-            echoes: Echoes::NotOfParts,
-            ..usual(
-                "s3 with unique tags",
-                Simulation::new().min_part(PART).unique_tags(),
-            )
-        },
+        1 => usual(
+            "s3 with unique tags",
+            Simulation::new().min_part(PART).unique_tags(),
+        ),
         2 => usual(
             "s3 without copies",
             Simulation::new().min_part(PART).without_copy(),
@@ -82,7 +79,6 @@ fn usual(name: &'static str, bucket: Simulation) -> Case {
         part: PART,
         shape: Shape::Single,
         nodes: 3,
-        echoes: Echoes::OfAll,
         manners: Manners::Any,
         leftovers: Leftovers::None,
     }

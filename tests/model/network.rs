@@ -23,7 +23,6 @@ pub(crate) struct Network(Arc<Mutex<Wires>>);
 struct Wires {
     random: Random,
     weather: Weather,
-    echoes: Echoes,
     manners: Manners,
     /// Where something may have been written after everybody had given up.
     haunted: HashSet<Path>,
@@ -39,14 +38,6 @@ struct Wires {
 pub(crate) enum Weather {
     Stormy,
     Calm,
-}
-
-/// Which requests may come again when they were answered already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Echoes {
-    OfAll,
-    /// A part that comes again would have another tag, and be lost to those who know the first one.
-    NotOfParts,
 }
 
 /// How requests travel.
@@ -105,7 +96,6 @@ impl Network {
         Self(Arc::new(Mutex::new(Wires {
             random,
             weather: Weather::Stormy,
-            echoes: Echoes::OfAll,
             manners: Manners::Any,
             haunted: HashSet::new(),
             made: Vec::new(),
@@ -132,10 +122,6 @@ impl Network {
 
     pub(crate) fn set_weather(&self, weather: Weather) {
         self.wires().weather = weather;
-    }
-
-    pub(crate) fn set_echoes(&self, echoes: Echoes) {
-        self.wires().echoes = echoes;
     }
 
     pub(crate) fn set_manners(&self, manners: Manners) {
@@ -274,9 +260,8 @@ impl Wires {
                 | Operation::Read
                 | Operation::List
                 | Operation::Sessions
+                | Operation::Parts
         );
-        let is_part = matches!(operation, Operation::PutPart | Operation::CopyPart);
-        let alone = reads || (is_part && self.echoes == Echoes::NotOfParts);
         let all = match self.manners {
             Manners::Any => 100,
             Manners::Prompt => 4,
@@ -287,7 +272,7 @@ impl Wires {
             0 | 1 => (Fault::fail_before(), " (lost)", 1),
             2 | 3 => (Fault::fail_after(), " (answer lost)", 2),
             4 if !reads => (Fault::repeat(), " (twice)", 3),
-            5 if !alone => (Fault::echo(), " (echo)", 3),
+            5 if !reads => (Fault::echo(), " (echo)", 3),
             6 => (Fault::hang_before(), " (vanishes)", 1),
             7 if !reads => (Fault::hang_after(), " (answer vanishes)", 2),
             _ => (Fault::pass(), "", 2),

@@ -12,7 +12,7 @@ use tower_tus::{
 use crate::{
     client::{Client, Patience},
     handler::Rivalry,
-    network::{Echoes, Manners, Weather},
+    network::{Manners, Weather},
     random::Random,
     world::{Build, World},
 };
@@ -27,7 +27,6 @@ pub(crate) struct Case {
     pub(crate) part: u64,
     pub(crate) shape: Shape,
     pub(crate) nodes: usize,
-    pub(crate) echoes: Echoes,
     pub(crate) manners: Manners,
     /// Whether parts that were never listed stay where they are.
     pub(crate) leftovers: Leftovers,
@@ -94,7 +93,6 @@ pub(crate) fn run(seed: u64, case: &Case, watch: Watch) -> Result<(), Failure> {
             traced,
         );
         world.network.set_manners(case.manners);
-        world.network.set_echoes(case.echoes);
         let mut run = Run {
             case,
             world,

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use tower_tus::storage::{
     ObjectStorage, Storage,
-    object::{Bucket, Session, open_bucket},
+    object::{Bucket, Scope, Session, open_bucket},
 };
 
 use crate::support::{Client, Random, Request, Response, key_of, wait};
@@ -157,7 +157,7 @@ impl Area {
     /// Objects made of parts that were begun and neither completed nor aborted.
     pub(crate) async fn sessions(&self) -> Vec<Session> {
         self.bucket
-            .sessions(&self.root)
+            .sessions(&Scope::Below(self.root.clone()))
             .try_collect()
             .await
             .expect("a listing of sessions")

@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::{sync::Mutex, task::JoinHandle, time::sleep};
+use tokio::{runtime::Handle, sync::Mutex, task::JoinHandle, time::sleep};
 
 use super::writer::{Reach, Writer};
 use crate::{
@@ -32,9 +32,12 @@ struct Line {
     writer: Mutex<Option<Writer>>,
     /// Bytes that a state names.
     stored: AtomicU64,
-    /// Counts writes.
+    /// Counts the beginnings and the ends of writes: odd while one is waiting for the store.
     writes: AtomicU64,
 }
+
+/// A write that is counted; its end too, even if it is cut.
+struct Write<'a>(&'a AtomicU64);
 
 /// Ends the task with the appender.
 #[derive(Debug)]
@@ -43,6 +46,11 @@ struct Watch(JoinHandle<()>);
 /// A body that brings nothing for so long may never bring anything again: what came is saved, for the
 /// client may be at another node already.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// A body that trickles is saved at growing intervals, up to this one; one that brings as much between two
+/// pauses is worth a request at each.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const TRICKLE: u64 = 64 << 10;
 
 impl ObjectAppender {
     pub(super) fn new(writer: Writer, mode: AppendMode) -> Self {
@@ -70,7 +78,7 @@ impl ObjectAppender {
 #[async_trait]
 impl Appender for ObjectAppender {
     async fn write(&mut self, data: Bytes) -> Result<()> {
-        self.line.writes.fetch_add(1, SeqCst);
+        let _write = Write::begin(&self.line.writes);
         let mut writer = self.line.writer.lock().await;
         let Some(writer) = writer.as_mut() else {
             return Ok(());
@@ -119,6 +127,22 @@ impl Appender for ObjectAppender {
     }
 }
 
+/// As after [`discard`](Appender::discard), for a handler that panicked.
+impl Drop for ObjectAppender {
+    fn drop(&mut self) {
+        drop(self.watch.take());
+        let line = Arc::clone(&self.line);
+        let is_closed = line.writer.try_lock().is_ok_and(|writer| writer.is_none());
+        if !is_closed && let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                if let Some(writer) = line.writer.lock().await.take() {
+                    writer.close().await;
+                }
+            });
+        }
+    }
+}
+
 impl Line {
     async fn save(&self, writer: &mut Writer) -> Result<()> {
         let saved = writer.save(Reach::SoFar).await;
@@ -131,19 +155,28 @@ impl Line {
 /// not count.
 async fn watch(line: Weak<Line>) {
     let mut seen = 0;
+    let mut pause = PAUSE;
     loop {
-        sleep(PAUSE).await;
+        sleep(pause).await;
         let Some(line) = line.upgrade() else { return };
         let writes = line.writes.load(SeqCst);
-        if std::mem::replace(&mut seen, writes) != writes {
+        if std::mem::replace(&mut seen, writes) != writes || writes % 2 == 1 {
             continue;
         }
         let mut writer = line.writer.lock().await;
+        if line.writes.load(SeqCst) != writes {
+            continue;
+        }
         let Some(writer) = writer.as_mut() else {
             return;
         };
+        pause = match writer.unsaved() {
+            0 => pause,
+            1..TRICKLE => LONGEST_PAUSE.min(pause * 2),
+            TRICKLE.. => PAUSE,
+        };
         let saved = match writer.mode() {
-            AppendMode::Streaming if writer.is_dirty() => line.save(writer).await,
+            AppendMode::Streaming if writer.unsaved() > 0 => line.save(writer).await,
             AppendMode::Streaming => Ok(()),
             AppendMode::Atomic => writer.let_go().await,
         };
@@ -151,6 +184,19 @@ async fn watch(line: Weak<Line>) {
             // Whoever writes next, or commits, is told.
             tracing::debug!(%error, id = %writer.id(), "a pause was not used");
         }
+    }
+}
+
+impl<'a> Write<'a> {
+    fn begin(writes: &'a AtomicU64) -> Self {
+        writes.fetch_add(1, SeqCst);
+        Self(writes)
+    }
+}
+
+impl Drop for Write<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
     }
 }
 

@@ -85,6 +85,10 @@ pub trait Bucket: Debug + Send + Sync + 'static {
         range: Range<u64>,
     ) -> Result<String>;
 
+    /// The parts of an open session that are stored, in ascending order. `NotSupported` where a part is
+    /// known by its number alone.
+    async fn parts(&self, path: &Path, session: &str) -> Result<Vec<Part>>;
+
     /// Makes parts last ([`Profile::lasting_parts`]). The condition is that nobody else has done so since
     /// the call that gave `expected`; without it, that nobody has at all.
     async fn secure(
@@ -108,8 +112,8 @@ pub trait Bucket: Debug + Send + Sync + 'static {
     /// Ends a session without an object. There may be none.
     async fn abort(&self, path: &Path, session: &str) -> Result<()>;
 
-    /// The open sessions below `prefix`. Nothing where they vanish by themselves, or cannot be told.
-    fn sessions(&self, prefix: &Path) -> BoxStream<'static, Result<Session>>;
+    /// The open sessions. Nothing where they vanish by themselves, or cannot be told.
+    fn sessions(&self, scope: &Scope) -> BoxStream<'static, Result<Session>>;
 
     /// A URL under which anybody may read the object for the next `lifetime`; `None` if this store
     /// cannot sign.
@@ -190,6 +194,10 @@ impl<B: Bucket + ?Sized> Bucket for Arc<B> {
         copied.await
     }
 
+    async fn parts(&self, path: &Path, session: &str) -> Result<Vec<Part>> {
+        (**self).parts(path, session).await
+    }
+
     async fn secure(
         &self,
         path: &Path,
@@ -214,8 +222,8 @@ impl<B: Bucket + ?Sized> Bucket for Arc<B> {
         (**self).abort(path, session).await
     }
 
-    fn sessions(&self, prefix: &Path) -> BoxStream<'static, Result<Session>> {
-        (**self).sessions(prefix)
+    fn sessions(&self, scope: &Scope) -> BoxStream<'static, Result<Session>> {
+        (**self).sessions(scope)
     }
 
     async fn signed_url(&self, path: &Path, lifetime: Duration) -> Result<Option<String>> {
@@ -233,6 +241,8 @@ pub struct Profile {
     pub max_part: u64,
     /// How many parts an object may have; also the largest number.
     pub max_parts: u32,
+    /// Size of the largest object, in bytes.
+    pub max_object: u64,
     /// Whether all parts but the last have to be of one size.
     pub equal_parts: bool,
     /// Where parts are put together.
@@ -256,13 +266,15 @@ pub enum Completion {
 }
 
 impl Profile {
-    /// Amazon S3: parts of 5 MiB to 5 GiB, 10,000 of them, completed under a condition.
+    /// Amazon S3: parts of 5 MiB to 5 GiB, 10,000 of them, completed under a condition. Objects of up to 5
+    /// TiB, which is what all stores take that speak like it.
     #[must_use]
     pub fn s3() -> Self {
         Self {
             min_part: 5 << 20,
             max_part: 5 << 30,
             max_parts: 10_000,
+            max_object: 5 << 40,
             equal_parts: false,
             completion: Completion::Conditional,
             lasting_parts: true,
@@ -368,6 +380,35 @@ impl Part {
             number,
             tag: tag.into(),
             size,
+        }
+    }
+}
+
+/// Which sessions are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scope {
+    /// Those whose object would be exactly there.
+    At(Path),
+    /// Those whose object would be below, by a whole number of names.
+    Below(Path),
+}
+
+impl Scope {
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::At(path) | Self::Below(path) => path,
+        }
+    }
+
+    /// Whether a session under `path` is meant.
+    #[must_use]
+    pub fn contains(&self, path: &Path) -> bool {
+        match self {
+            Self::At(at) => path == at,
+            Self::Below(prefix) => path != prefix && path.prefix_matches(prefix),
         }
     }
 }

@@ -6,7 +6,7 @@ use object_store::{PutMode, PutOptions, path::Path};
 
 use super::{
     attributes::attributes,
-    finish::Found,
+    occupant::Occupant,
     retry::{ASSEMBLY, retry},
     seat::Held,
     shared::{Shared, backend, nonce},
@@ -67,13 +67,13 @@ impl Shared {
         });
         let composed = composed.await;
         match self.find(&target, upload).await? {
-            Found::Own(stat) if upload.length.known() == Some(stat.size) => Ok(()),
-            Found::Own(_) => Err(damaged(
+            Occupant::Itself(stat) if upload.length.known() == Some(stat.size) => Ok(()),
+            Occupant::Itself(_) => Err(damaged(
                 state.id(),
                 "the object is not as long as its parts",
             )),
-            Found::Foreign(_) => Err(Error::AlreadyExists(upload.key.to_string())),
-            Found::Nothing => match composed {
+            Occupant::Another(_) => Err(Error::AlreadyExists(upload.key.to_string())),
+            Occupant::Nobody => match composed {
                 Err(error) => Err(backend(error)),
                 Ok(()) => Err(damaged(state.id(), "the object is gone")),
             },

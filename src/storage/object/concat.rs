@@ -106,10 +106,12 @@ impl Shared {
         };
         let part = writer.part_size();
         let end = source.at.end.min((writer.taken() / part + 1) * part);
-        for tried in 1.. {
+        let mut tried = 0;
+        loop {
+            tried += 1;
             let broken = self.pass_once(writer, source, end).await?;
             match broken {
-                None if writer.taken() == end => break,
+                None if writer.taken() == end => return Ok(()),
                 None => return Err(Error::Backend("a part is shorter than it was".into())),
                 Some(error) if !is_unclear(&error) || tried == ATTEMPTS => {
                     return Err(not_found(error, writer.id()));
@@ -118,7 +120,6 @@ impl Shared {
             }
             sleep(pause(tried)).await;
         }
-        Ok(())
     }
 
     /// Moves bytes until all of them came, or the store breaks off.

@@ -2,37 +2,21 @@
 
 use std::{collections::VecDeque, sync::Arc, time::SystemTime};
 
-use object_store::{CopyMode, Error as StoreError, PutMode, PutOptions, PutPayload, path::Path};
-use tokio::time::sleep;
+use object_store::{PutPayload, path::Path};
 
 use super::{
-    Nodes,
-    attributes::attributes,
-    bucket::{Completion, Part, Stat},
+    bucket::Part,
     loose::{fetch, split},
-    retry::{ANSWER, ASSEMBLY, is_unclear, once, pause, retry, transfer},
+    retry::{once, transfer},
     seat::Held,
-    shared::{Shared, backend, is_condition},
-    state::{Phase, Place, Session, State},
+    shared::{Shared, backend},
+    state::{Phase, Place, State},
     writer::{Reach, Writer},
 };
 use crate::{
-    protocol::{Kind, Stage, Upload, UploadId},
-    storage::{
-        Collision, Error, Result,
-        record::{damaged, has_name_of_its_own},
-    },
+    protocol::{Stage, UploadId},
+    storage::{Error, Result},
 };
-
-/// How often an object is asked for that should be there.
-const ATTEMPTS: u32 = 5;
-
-/// Whose object it is that stands in the way.
-pub(super) enum Found {
-    Nothing,
-    Own(Stat),
-    Foreign(Stat),
-}
 
 impl Writer {
     /// Saves everything, and finishes the upload if all of it is there. What only hinders the finish
@@ -67,17 +51,17 @@ impl Writer {
     }
 
     async fn place_whole(&mut self, payload: PutPayload) -> Result<()> {
-        let mut held = self.enter().await?;
+        let mut turn = self.enter().await?;
         let shared = Arc::clone(&self.shared);
-        let placed = shared.finish_whole(&mut held, payload).await;
-        self.leave(held, placed)
+        let placed = shared.finish_whole(&mut turn.held, payload).await;
+        self.leave(turn, placed)
     }
 
     async fn finish_held(&mut self) -> Result<()> {
-        let mut held = self.enter().await?;
+        let mut turn = self.enter().await?;
         let shared = Arc::clone(&self.shared);
-        let finished = shared.finish_held(&mut held).await;
-        self.leave(held, finished)
+        let finished = shared.finish_held(&mut turn.held).await;
+        self.leave(turn, finished)
     }
 }
 
@@ -198,191 +182,6 @@ impl Shared {
         Ok(())
     }
 
-    /// Makes the object of its parts.
-    async fn assemble(&self, state: &State) -> Result<()> {
-        let Some(session) = &state.session else {
-            return Ok(());
-        };
-        let path = self.path(session, state);
-        self.complete(state, session, &path).await?;
-        let target = self.layout.target(state.description());
-        if path != target {
-            self.copy(state, &path, &target).await?;
-        }
-        Ok(())
-    }
-
-    async fn complete(&self, state: &State, session: &Session, path: &Path) -> Result<()> {
-        let upload = state.description();
-        let guarded = session.place == Place::Target
-            && self.profile.completion == Completion::Conditional
-            && !self.may_replace(upload)
-            && !has_name_of_its_own(upload);
-        let options = PutOptions {
-            mode: if guarded {
-                PutMode::Create
-            } else {
-                PutMode::Overwrite
-            },
-            attributes: attributes(upload),
-            ..PutOptions::default()
-        };
-        // Not every store that looks at this condition of a write does so here.
-        if guarded && let Found::Foreign(_) = self.find(path, upload).await? {
-            return Err(taken(upload));
-        }
-        for tried in 1.. {
-            let bucket = self.bucket();
-            let completed = bucket.complete(path, &session.id, &state.parts, options.clone());
-            let error = once(ASSEMBLY, completed).await.err();
-            // Whatever was answered: what counts is what is there.
-            match self.find(path, upload).await? {
-                Found::Own(stat) if stat.size == state.offset() => return Ok(()),
-                Found::Foreign(_) if guarded => return Err(taken(upload)),
-                _ => {}
-            }
-            let error = match error {
-                Some(StoreError::NotFound { .. }) => {
-                    return Err(self.lost(state, "the store has lost the parts").await);
-                }
-                Some(error) => error,
-                None => {
-                    let what = "the object is not as long as its parts";
-                    return Err(self.lost(state, what).await);
-                }
-            };
-            if !is_unclear(&error) || tried == ATTEMPTS {
-                return Err(backend(error));
-            }
-            sleep(pause(tried)).await;
-        }
-        Ok(())
-    }
-
-    /// Copies what was put together elsewhere to its key.
-    async fn copy(&self, state: &State, from: &Path, to: &Path) -> Result<()> {
-        let upload = state.description();
-        let mode = match self.may_replace(upload) && !has_name_of_its_own(upload) {
-            true => CopyMode::Overwrite,
-            false => CopyMode::Create,
-        };
-        for tried in 1.. {
-            let copied = once(ASSEMBLY, self.bucket().copy(from, to, mode)).await;
-            match self.find(to, upload).await? {
-                Found::Own(stat) if stat.size == state.offset() => return Ok(()),
-                Found::Foreign(_) if mode == CopyMode::Create => return Err(taken(upload)),
-                _ => {}
-            }
-            let error = match copied {
-                Err(StoreError::NotFound { .. }) => {
-                    return Err(self.lost(state, "the store has lost the object").await);
-                }
-                Err(error) => error,
-                Ok(()) => {
-                    let what = "the copy is not as long as its source";
-                    return Err(self.lost(state, what).await);
-                }
-            };
-            if !is_unclear(&error) || tried == ATTEMPTS {
-                return Err(backend(error));
-            }
-            sleep(pause(tried)).await;
-        }
-        Ok(())
-    }
-
-    /// Writes a small upload as a whole.
-    ///
-    /// Each write is conditional, so one that is late can never replace what came later. What stands
-    /// there already may be what an earlier writer of the same upload left; it is replaced, as long as
-    /// the state is still the one of the write `fence`, if there is one.
-    async fn put_whole(
-        &self,
-        state: &State,
-        payload: PutPayload,
-        fence: Option<&str>,
-    ) -> Result<()> {
-        let upload = state.description();
-        let path = self.layout.target(upload);
-        let limit = transfer(payload.content_length() as u64);
-        let mut mode = PutMode::Create;
-        if self.settings.nodes == Nodes::One && !self.may_replace(upload) {
-            // The store may not look at conditions.
-            if let Found::Foreign(_) = self.find(&path, upload).await? {
-                return Err(taken(upload));
-            }
-        }
-        for tried in 1.. {
-            let options = PutOptions {
-                mode,
-                attributes: attributes(upload),
-                ..PutOptions::default()
-            };
-            let put = self.bucket().put(&path, payload.clone(), options);
-            let Err(error) = once(limit, put).await else {
-                return Ok(());
-            };
-            let clear = !is_unclear(&error);
-            if (clear && !is_condition(&error)) || tried == ATTEMPTS {
-                return Err(backend(error));
-            }
-            if !clear {
-                sleep(pause(tried)).await;
-            }
-            mode = match self.find(&path, upload).await? {
-                Found::Nothing => PutMode::Create,
-                Found::Foreign(_) if !self.may_replace(upload) => return Err(taken(upload)),
-                Found::Own(stat) | Found::Foreign(stat) => PutMode::Update(stat.version),
-            };
-            if let Some(write) = fence
-                && self.fetch(state.id()).await?.write != write
-            {
-                return Err(Error::Superseded(state.id().clone()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Why something is not there: somebody else has finished the upload meanwhile, or it is lost.
-    async fn lost(&self, state: &State, what: &'static str) -> Error {
-        match self.fetch(state.id()).await {
-            Ok(known) if known.state.session == state.session => damaged(state.id(), what),
-            Ok(_) => Error::Superseded(state.id().clone()),
-            Err(error) => error,
-        }
-    }
-
-    /// What is under a path.
-    pub(super) async fn find(&self, path: &Path, upload: &Upload) -> Result<Found> {
-        match retry(ANSWER, || self.bucket().stat(path)).await {
-            Ok(stat) => Ok(match &stat.owner {
-                Some(owner) if owner == upload.id.as_str() => Found::Own(stat),
-                None if has_name_of_its_own(upload) => Found::Own(stat),
-                _ => Found::Foreign(stat),
-            }),
-            Err(StoreError::NotFound { .. }) => Ok(Found::Nothing),
-            Err(error) => Err(backend(error)),
-        }
-    }
-
-    /// Whether there is something under the key of a new upload that may not be replaced.
-    pub(super) async fn is_taken(&self, upload: &Upload) -> Result<bool> {
-        if has_name_of_its_own(upload) || self.may_replace(upload) {
-            return Ok(false);
-        }
-        let target = self.layout.target(upload);
-        Ok(!matches!(self.find(&target, upload).await?, Found::Nothing))
-    }
-
-    /// Whether an object is the upload's own.
-    pub(super) async fn is_own(&self, path: &Path, upload: &Upload) -> Result<bool> {
-        Ok(matches!(self.find(path, upload).await?, Found::Own(_)))
-    }
-
-    pub(super) fn may_replace(&self, upload: &Upload) -> bool {
-        self.settings.collision == Collision::Replace || upload.kind == Kind::Partial
-    }
-
     pub(super) fn segment_paths(&self, state: &State) -> Vec<Path> {
         let segments = state.segments.iter();
         segments
@@ -396,8 +195,4 @@ fn held_state(held: &Held) -> Result<State> {
         Some(known) => Ok(known.state.clone()),
         None => Err(Error::Backend("no state is held".into())),
     }
-}
-
-fn taken(upload: &Upload) -> Error {
-    Error::AlreadyExists(upload.key.to_string())
 }

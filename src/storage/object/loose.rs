@@ -80,17 +80,20 @@ impl Fresh {
     }
 
     /// Adds a copy of `data`. There is a permit for each byte.
-    pub(super) fn push(&mut self, data: &[u8], permit: OwnedSemaphorePermit) {
-        if self.open.capacity() - self.open.len() < data.len() {
-            self.close();
-            // A body that trickles must not hold a large buffer for each byte.
-            let size = usize::try_from(self.size)
-                .unwrap_or(PIECE)
-                .clamp(SMALL, PIECE);
-            self.open = BytesMut::with_capacity(size.max(data.len()));
+    pub(super) fn push(&mut self, mut data: &[u8], permit: OwnedSemaphorePermit) {
+        while !data.is_empty() {
+            if self.open.len() == self.open.capacity() {
+                self.close();
+                // A body that trickles must not hold a large buffer for each byte.
+                let size = usize::try_from(self.size).unwrap_or(PIECE);
+                self.open = BytesMut::with_capacity(size.max(data.len()).clamp(SMALL, PIECE));
+            }
+            let room = self.open.capacity() - self.open.len();
+            let (fits, rest) = data.split_at(room.min(data.len()));
+            self.open.extend_from_slice(fits);
+            self.size += fits.len() as u64;
+            data = rest;
         }
-        self.open.extend_from_slice(data);
-        self.size += data.len() as u64;
         match &mut self.permit {
             Some(all) => all.merge(permit),
             none => *none = Some(permit),

@@ -8,6 +8,7 @@
 //! any number of nodes may share a bucket, without locks, and without comparing clocks.
 
 mod appender;
+mod assemble;
 mod attributes;
 mod bucket;
 #[cfg(any(feature = "aws", feature = "azure", feature = "gcp"))]
@@ -19,6 +20,7 @@ mod faults;
 mod finish;
 mod layout;
 mod loose;
+mod occupant;
 mod probe;
 mod remove;
 mod retry;
@@ -27,6 +29,7 @@ mod session;
 mod shared;
 #[cfg(feature = "conformance")]
 mod simulation;
+mod sizes;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -43,7 +46,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 
-pub use self::bucket::{Bucket, Completion, Listed, OWNER, Object, Part, Profile, Session, Stat};
+pub use self::bucket::{
+    Bucket, Completion, Listed, OWNER, Object, Part, Profile, Scope, Session, Stat,
+};
 #[cfg(feature = "azure")]
 pub use self::cloud::Azure;
 #[cfg(feature = "gcp")]

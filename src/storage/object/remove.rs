@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, future::ready};
 use object_store::{Error as StoreError, path::Path};
 
 use super::{
-    bucket::{Listed, Session},
+    bucket::{Listed, Scope, Session},
     retry::{ANSWER, bounded, retry},
     seat::{Held, Known},
     shared::{Shared, backend},
@@ -104,13 +104,10 @@ impl Shared {
 
     /// Ends all sessions under a path: a writer may have begun one that no state named.
     async fn abort_all(&self, path: &Path) -> Result<()> {
-        let mut sessions = bounded(self.bucket().sessions(self.layout.root()));
+        let mut sessions = bounded(self.bucket().sessions(&Scope::At(path.clone())));
         loop {
             match sessions.try_next().await {
-                Ok(Some(session)) if session.path == *path => {
-                    self.abort(path, &session.id).await?;
-                }
-                Ok(Some(_)) => {}
+                Ok(Some(session)) => self.abort(path, &session.id).await?,
                 Ok(None)
                 | Err(StoreError::NotSupported { .. } | StoreError::NotImplemented { .. }) => break,
                 Err(error) => return Err(backend(error)),
@@ -130,7 +127,9 @@ impl Shared {
     /// Removes what is older than `before` and no state names. Any number of nodes may do so at once.
     pub(super) async fn reclaim(self: &Arc<Self>, before: SystemTime) -> Result<u64> {
         // Sessions first: whatever a state names later than this is not among them.
-        let sessions = self.bucket().sessions(self.layout.root());
+        let sessions = self
+            .bucket()
+            .sessions(&Scope::Below(self.layout.root().clone()));
         let sessions = bounded(sessions)
             .try_filter(|session| ready(session.started < before))
             .try_collect::<Vec<_>>();

@@ -84,14 +84,16 @@ impl Shared {
         };
         let path = self.path(&session, state);
         let bucket = self.bucket();
-        for tried in 1.. {
+        let mut tried = 0;
+        loop {
+            tried += 1;
             let expected = session.secured.as_deref();
             let secured = bucket.secure(&path, &session.id, &state.parts, expected);
             match once(ASSEMBLY, secured).await {
                 Ok(tag) => {
                     session.secured = Some(tag);
                     state.session = Some(session);
-                    break;
+                    return Ok(());
                 }
                 Err(error) if tried == ATTEMPTS => return Err(backend(error)),
                 Err(StoreError::NotSupported { source }) => {
@@ -111,6 +113,5 @@ impl Shared {
             }
             session.secured = found;
         }
-        Ok(())
     }
 }

@@ -14,19 +14,12 @@ use super::{
     writer::{FIRST_RESERVE, Writer},
 };
 use crate::{
-    protocol::{Kind, Length, Upload, UploadId, Version},
+    protocol::{Kind, Upload, UploadId, Version},
     storage::{AppendMode, ByteStream, Error, Result, record::has_name_of_its_own},
 };
 
 /// How many states are read at a time, for a list.
 pub(super) const READS: usize = 8;
-
-/// Of the numbers there are, so many in ten are planned for. The others are for parts that have to be
-/// sent again.
-const PLANNED_TENTHS: u64 = 9;
-
-/// Sizes of parts are whole multiples of this, unless they are smaller.
-const STEP: u64 = 1 << 20;
 
 /// How many settled uploads are known at most.
 const SETTLED: usize = 1 << 20;
@@ -248,31 +241,5 @@ impl Shared {
         if settled.len() < SETTLED {
             settled.insert(id);
         }
-    }
-
-    /// Size of the parts of an upload: what is set, or larger, so that there are enough numbers.
-    fn part_size(&self, length: Length) -> Result<u64> {
-        let profile = &self.profile;
-        let least = self.settings.part_size.max(profile.min_part).max(1);
-        let most = profile.max_part.min((self.settings.memory / 2).max(least));
-        let planned = self.planned_parts();
-        let needed = length.known().unwrap_or_default().div_ceil(planned);
-        let size = match needed <= least {
-            true => least,
-            false => needed.next_multiple_of(STEP.min(least)),
-        };
-        match size <= most {
-            true => Ok(size),
-            false => Err(Error::TooLong(most.saturating_mul(planned))),
-        }
-    }
-
-    /// The longest upload in parts of that size.
-    fn longest_of(&self, part_size: u64) -> u64 {
-        part_size.saturating_mul(self.planned_parts())
-    }
-
-    fn planned_parts(&self) -> u64 {
-        (u64::from(self.profile.max_parts) * PLANNED_TENTHS / 10).max(1)
     }
 }

@@ -15,7 +15,7 @@ use object_store::{
 };
 
 use super::{
-    super::bucket::{Bucket, Completion, Listed, Object, Part, Profile, Session, Stat},
+    super::bucket::{Bucket, Completion, Listed, Object, Part, Profile, Scope, Session, Stat},
     objects,
     raw::{Names, Raw, condition, encode, not_supported},
     xml::{self, Element},
@@ -198,6 +198,20 @@ impl Bucket for Gcs {
         Err(not_supported("a part is no copy"))
     }
 
+    async fn parts(&self, path: &Path, session: &str) -> Result<Vec<Part>> {
+        let at = (self.clone(), path.clone());
+        let fetch = move |query: Vec<(String, String)>| {
+            let (bucket, path) = at.clone();
+            async move {
+                let none = HttpRequestBody::empty();
+                let request = bucket.request(Method::GET, &path, &query, none);
+                let (_, body) = bucket.raw.send(&path, request.await?).await?;
+                Ok(body)
+            }
+        };
+        xml::parts(STORE, session, fetch).await
+    }
+
     async fn secure(&self, _: &Path, _: &str, _: &[Part], _: Option<&str>) -> Result<String> {
         Err(not_supported("parts last as long as their session"))
     }
@@ -228,9 +242,9 @@ impl Bucket for Gcs {
         objects::removed(answer)
     }
 
-    fn sessions(&self, prefix: &Path) -> BoxStream<'static, Result<Session>> {
+    fn sessions(&self, scope: &Scope) -> BoxStream<'static, Result<Session>> {
         let bucket = self.clone();
-        xml::sessions(STORE, prefix, move |query| {
+        xml::sessions(STORE, scope, move |query| {
             let bucket = bucket.clone();
             async move {
                 let path = Path::default();

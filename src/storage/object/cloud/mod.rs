@@ -21,6 +21,7 @@ mod open;
 mod raw;
 #[cfg(feature = "aws")]
 mod s3;
+mod tag;
 mod xml;
 
 #[cfg(feature = "azure")]

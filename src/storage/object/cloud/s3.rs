@@ -13,12 +13,12 @@ use object_store::{
     path::Path,
     signer::{SignedUrlOptions, Signer},
 };
-use serde::Deserialize;
 
 use super::{
-    super::bucket::{Bucket, Completion, Listed, Object, Part, Profile, Session, Stat},
+    super::bucket::{Bucket, Completion, Listed, Object, Part, Profile, Scope, Session, Stat},
     objects,
     raw::{Raw, condition, encode, is_bad_request, not_supported},
+    tag::{self, Tag},
     xml::{self, Element},
 };
 
@@ -63,6 +63,7 @@ impl S3 {
     #[must_use]
     pub fn r2(mut self) -> Self {
         self.profile.equal_parts = true;
+        self.profile.max_object = (5 << 40) - (5 << 30);
         self.profile.completion = Completion::Unconditional;
         self
     }
@@ -179,7 +180,7 @@ impl Bucket for S3 {
         let index = index(number)?;
         let session = session.to_owned();
         let part = self.store.put_part(path, &session, index, payload).await?;
-        Ok(tag(&part.content_id))
+        Ok(Tag::parse(&part.content_id).join())
     }
 
     async fn copy_part(
@@ -225,6 +226,20 @@ impl Bucket for S3 {
         Ok(copied.join())
     }
 
+    async fn parts(&self, path: &Path, session: &str) -> Result<Vec<Part>> {
+        let at = (self.clone(), path.clone());
+        let fetch = move |query: Vec<(String, String)>| {
+            let (bucket, path) = at.clone();
+            async move {
+                let none = HttpRequestBody::empty();
+                let request = bucket.request(Method::GET, &path, query, HeaderMap::new(), none);
+                let (_, body) = bucket.raw.send(&path, request.await?).await?;
+                Ok(body)
+            }
+        };
+        xml::parts(STORE, session, fetch).await
+    }
+
     async fn secure(&self, _: &Path, _: &str, _: &[Part], _: Option<&str>) -> Result<String> {
         Err(not_supported("parts last as long as their session"))
     }
@@ -238,7 +253,7 @@ impl Bucket for S3 {
     ) -> Result<()> {
         let elements = parts.iter().map(|part| Element {
             number: part.number,
-            content: content(&part.tag),
+            content: tag::content(&part.tag),
         });
         let body = xml::completion(elements);
         let query = vec![("uploadId".to_owned(), session.to_owned())];
@@ -264,9 +279,9 @@ impl Bucket for S3 {
         objects::removed(answer)
     }
 
-    fn sessions(&self, prefix: &Path) -> BoxStream<'static, Result<Session>> {
+    fn sessions(&self, scope: &Scope) -> BoxStream<'static, Result<Session>> {
         let bucket = self.clone();
-        xml::sessions(STORE, prefix, move |query| {
+        xml::sessions(STORE, scope, move |query| {
             let bucket = bucket.clone();
             async move {
                 let path = Path::default();
@@ -285,53 +300,6 @@ impl Bucket for S3 {
     }
 }
 
-/// What identifies a part: its ETag, and a checksum if the store was told to make one. Kept short, for
-/// there may be ten thousand: `etag`, or `etag NAME=value`.
-#[derive(Debug, Deserialize)]
-struct Tag {
-    #[serde(rename = "ETag", alias = "e_tag")]
-    etag: String,
-    #[serde(rename = "ChecksumSHA256", alias = "checksum_sha256", default)]
-    sha256: Option<String>,
-    #[serde(rename = "ChecksumCRC64NVME", alias = "checksum_crc64nvme", default)]
-    crc64nvme: Option<String>,
-}
-
-impl Tag {
-    fn join(self) -> String {
-        let mut tag = self.etag.trim_matches('"').to_owned();
-        for (name, value) in [(SHA256, self.sha256), (CRC64NVME, self.crc64nvme)] {
-            if let Some(value) = value {
-                tag.push_str(&format!(" {name}={value}"));
-            }
-        }
-        tag
-    }
-}
-
-/// From what object_store gives: an ETag, or with a checksum a piece of XML.
-fn tag(content_id: &str) -> String {
-    match quick_xml::de::from_str::<Tag>(content_id) {
-        Ok(tag) => tag.join(),
-        Err(_) => content_id.trim_matches('"').to_owned(),
-    }
-}
-
-fn content(tag: &str) -> Vec<(&'static str, String)> {
-    let mut words = tag.split(' ');
-    let etag = words.next().unwrap_or_default();
-    let mut content = vec![("ETag", xml::quoted(etag))];
-    for word in words {
-        for name in [SHA256, CRC64NVME] {
-            let value = word
-                .strip_prefix(name)
-                .and_then(|rest| rest.strip_prefix('='));
-            content.extend(value.map(|value| (name, value.to_owned())));
-        }
-    }
-    content
-}
-
 pub(super) fn index(number: u32) -> Result<usize> {
     let index = usize::try_from(number)
         .ok()
@@ -339,8 +307,6 @@ pub(super) fn index(number: u32) -> Result<usize> {
     index.ok_or_else(|| not_supported("parts are numbered from 1 on"))
 }
 
-const SHA256: &str = "ChecksumSHA256";
-const CRC64NVME: &str = "ChecksumCRC64NVME";
 const SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
 const SOURCE_RANGE: HeaderName = HeaderName::from_static("x-amz-copy-source-range");
 
@@ -348,30 +314,3 @@ const SOURCE_RANGE: HeaderName = HeaderName::from_static("x-amz-copy-source-rang
 const VALIDITY: Duration = Duration::from_secs(15 * 60);
 
 pub(super) const STORE: &str = "S3";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tag_is_short_and_keeps_the_checksum() {
-        assert_eq!(tag("\"abc\""), "abc");
-        let xml = "<PartMetadata><e_tag>\"abc\"</e_tag>\
-                   <checksum_crc64nvme>AAE=</checksum_crc64nvme></PartMetadata>";
-        let tag = tag(xml);
-        assert_eq!(tag, "abc ChecksumCRC64NVME=AAE=");
-        let etag = ("ETag", "\"abc\"".to_owned());
-        assert_eq!(
-            content(&tag),
-            [etag.clone(), (CRC64NVME, "AAE=".to_owned())]
-        );
-        assert_eq!(content("abc"), [etag]);
-    }
-
-    #[test]
-    fn the_tag_of_a_copied_part_is_read() {
-        let xml = "<?xml version=\"1.0\"?><CopyPartResult xmlns=\"x\"><LastModified>2026</LastModified>\
-                   <ETag>&quot;abc&quot;</ETag></CopyPartResult>";
-        assert_eq!(tag(xml), "abc");
-    }
-}

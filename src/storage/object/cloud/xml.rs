@@ -7,7 +7,10 @@ use futures::{StreamExt, TryStreamExt, future::ready, stream, stream::BoxStream}
 use object_store::{Error, Result, path::Path};
 use serde::Deserialize;
 
-use super::super::bucket::Session;
+use super::{
+    super::bucket::{Part, Scope, Session},
+    tag::Tag,
+};
 
 /// A part in the request that puts parts together: its number, and what identifies its content, as
 /// names and values of elements.
@@ -60,19 +63,86 @@ fn escape(body: &mut String, text: &str) {
     }
 }
 
-/// The open sessions below `prefix`. `fetch` gives the answer to a listing with these parameters.
+/// The parts of a session. `fetch` gives the answer to a listing with these parameters.
+pub(super) async fn parts<F, A>(store: &'static str, session: &str, fetch: F) -> Result<Vec<Part>>
+where
+    F: Fn(Vec<(String, String)>) -> A,
+    A: Future<Output = Result<Bytes>>,
+{
+    let mut parts: Vec<Part> = Vec::new();
+    loop {
+        let last = parts.last().map_or(0, |part| part.number);
+        let query = vec![
+            ("uploadId".to_owned(), session.to_owned()),
+            ("part-number-marker".to_owned(), last.to_string()),
+        ];
+        let page = Parts::parse(store, &fetch(query).await?)?;
+        parts.extend(page.part.into_iter().map(Part::from));
+        if !page.is_truncated {
+            return Ok(parts);
+        }
+        if !parts.iter().any(|part| part.number > last) {
+            return Err(generic(store, "the listing of parts does not end"));
+        }
+    }
+}
+
+/// A page of the listing of parts.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Parts {
+    #[serde(default)]
+    part: Vec<ListedPart>,
+    #[serde(default)]
+    is_truncated: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListedPart {
+    part_number: u32,
+    size: u64,
+    #[serde(rename = "ETag")]
+    etag: String,
+    #[serde(rename = "ChecksumSHA256")]
+    sha256: Option<String>,
+    #[serde(rename = "ChecksumCRC64NVME")]
+    crc64nvme: Option<String>,
+}
+
+impl From<ListedPart> for Part {
+    fn from(listed: ListedPart) -> Self {
+        let tag = Tag {
+            etag: listed.etag,
+            sha256: listed.sha256,
+            crc64nvme: listed.crc64nvme,
+        };
+        Self::new(listed.part_number, tag.join(), listed.size)
+    }
+}
+
+impl Parts {
+    fn parse(store: &'static str, body: &[u8]) -> Result<Self> {
+        quick_xml::de::from_reader(body).map_err(|error| generic(store, error))
+    }
+}
+
+/// The open sessions. `fetch` gives the answer to a listing with these parameters.
 pub(super) fn sessions<F, A>(
     store: &'static str,
-    prefix: &Path,
+    scope: &Scope,
     fetch: F,
 ) -> BoxStream<'static, Result<Session>>
 where
     F: Fn(Vec<(String, String)>) -> A + Send + Sync + 'static,
     A: Future<Output = Result<Bytes>> + Send + 'static,
 {
-    // Without a prefix: MinIO takes it for the whole key.
-    let query = [("uploads".to_owned(), String::new())];
-    let prefix = prefix.clone();
+    let mut query = vec![("uploads".to_owned(), String::new())];
+    // Otherwise without a prefix: MinIO takes it for the whole key.
+    if let Scope::At(path) = scope {
+        query.push(("prefix".to_owned(), path.to_string()));
+    }
+    let scope = scope.clone();
     let pages = stream::try_unfold(Some(Vec::new()), move |marker| {
         let asked = marker.as_ref().map(|marker: &Vec<_>| {
             let query = [&query[..], marker].concat();
@@ -93,7 +163,7 @@ where
     pages
         .try_flatten()
         .try_filter_map(move |upload| ready(upload.session(store)))
-        .try_filter(move |session| ready(session.path.prefix_matches(&prefix)))
+        .try_filter(move |session| ready(scope.contains(&session.path)))
         .boxed()
 }
 
@@ -208,7 +278,7 @@ mod tests {
                 Some(other) => panic!("{other:?}"),
             })
         };
-        let sessions: Vec<_> = sessions("S3", &Path::from("p/q"), fetch)
+        let sessions: Vec<_> = sessions("S3", &Scope::Below(Path::from("p/q")), fetch)
             .try_collect()
             .await
             .unwrap();
@@ -218,13 +288,47 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn parts_are_listed_page_by_page() {
+        let fetch = |query: Vec<(String, String)>| async move {
+            assert_eq!(query[0], ("uploadId".to_owned(), "s".to_owned()));
+            let (first, more) = match &query[1].1[..] {
+                "0" => (1, true),
+                "2" => (7, false),
+                other => panic!("{other:?}"),
+            };
+            let part = |number| {
+                format!(
+                    "<Part><PartNumber>{number}</PartNumber><LastModified>2026</LastModified>\
+                     <ETag>&quot;{number}a&quot;</ETag><Size>5</Size>\
+                     <ChecksumCRC64NVME>AAE=</ChecksumCRC64NVME></Part>"
+                )
+            };
+            Ok(Bytes::from(format!(
+                "<ListPartsResult><Bucket>b</Bucket><IsTruncated>{more}</IsTruncated>{}{}\
+                 <StorageClass>STANDARD</StorageClass></ListPartsResult>",
+                part(first),
+                part(first + 1),
+            )))
+        };
+        let parts = parts("S3", "s", fetch).await.unwrap();
+        let part = |number| Part::new(number, format!("{number}a ChecksumCRC64NVME=AAE="), 5);
+        assert_eq!(parts, [part(1), part(2), part(7), part(8)]);
+        let circle = |_| async {
+            Ok(Bytes::from_static(
+                b"<R><IsTruncated>true</IsTruncated></R>",
+            ))
+        };
+        assert!(super::parts("S3", "s", circle).await.is_err());
+    }
+
+    #[tokio::test]
     async fn a_listing_that_goes_in_circles_is_an_error() {
         let fetch = |_| async {
             Ok(Bytes::from_static(
                 b"<R><IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker></R>",
             ))
         };
-        let sessions = sessions("S3", &Path::default(), fetch);
+        let sessions = sessions("S3", &Scope::Below(Path::default()), fetch);
         assert!(sessions.try_collect::<Vec<_>>().await.is_err());
     }
 }

@@ -22,7 +22,7 @@ use object_store::{
 };
 
 pub use self::fault::{Fault, Gate, dies_after, dies_before};
-use super::{Bucket, Listed, Object, Part, Profile, Session, Stat};
+use super::{Bucket, Listed, Object, Part, Profile, Scope, Session, Stat};
 
 /// A bucket whose calls take the course that a plan says. Clones share the plan and the count of calls.
 ///
@@ -70,6 +70,7 @@ pub enum Operation {
     Begin,
     PutPart,
     CopyPart,
+    Parts,
     Secure,
     Complete,
     Abort,
@@ -283,6 +284,15 @@ impl<B: Bucket> Bucket for Faulty<B> {
         .await
     }
 
+    async fn parts(&self, path: &Path, session: &str) -> Result<Vec<Part>> {
+        let sent = (path.clone(), session.to_owned());
+        self.call(Operation::Parts, path, move |bucket| {
+            let (at, session) = sent.clone();
+            Box::pin(async move { bucket.parts(&at, &session).await })
+        })
+        .await
+    }
+
     async fn secure(
         &self,
         path: &Path,
@@ -327,9 +337,10 @@ impl<B: Bucket> Bucket for Faulty<B> {
         .await
     }
 
-    fn sessions(&self, prefix: &Path) -> BoxStream<'static, Result<Session>> {
-        self.call_list(Operation::Sessions, prefix, |bucket, prefix| {
-            bucket.sessions(prefix)
+    fn sessions(&self, scope: &Scope) -> BoxStream<'static, Result<Session>> {
+        let of = scope.clone();
+        self.call_list(Operation::Sessions, scope.path(), move |bucket, _| {
+            bucket.sessions(&of)
         })
     }
 

@@ -28,7 +28,7 @@ use self::{
     rules::{Conditions, PartCopies, Rules, Tags},
     store::Store,
 };
-use super::{Bucket, Listed, Object, Part, Profile, Session, Stat};
+use super::{Bucket, Listed, Object, Part, Profile, Scope, Session, Stat};
 
 /// A bucket in memory that is as strict as a real one, for tests. Clones share what is in it.
 ///
@@ -148,7 +148,7 @@ impl Simulation {
     /// [`azure`](Self::azure), which has no such thing.
     #[must_use]
     pub fn open_sessions(&self) -> Vec<Session> {
-        self.lock().parts.sessions(&Path::default())
+        self.lock().parts.sessions(&Scope::Below(Path::default()))
     }
 
     /// How many bytes there are in parts that no object has (yet).
@@ -338,6 +338,15 @@ impl Bucket for Simulation {
         store.add_part(&self.rules, (path, session), number, bytes)
     }
 
+    async fn parts(&self, path: &Path, session: &str) -> Result<Vec<Part>> {
+        let mut store = self.lock();
+        store.requests.parts += 1;
+        match self.rules.is_staged() {
+            true => Err(store::not_supported("blocks have no tag")),
+            false => store.parts.list((path, session)),
+        }
+    }
+
     async fn secure(
         &self,
         path: &Path,
@@ -372,10 +381,10 @@ impl Bucket for Simulation {
         Ok(())
     }
 
-    fn sessions(&self, prefix: &Path) -> BoxStream<'static, Result<Session>> {
+    fn sessions(&self, scope: &Scope) -> BoxStream<'static, Result<Session>> {
         let mut store = self.lock();
         store.requests.sessions += 1;
-        let sessions = store.parts.sessions(prefix);
+        let sessions = store.parts.sessions(scope);
         stream::iter(sessions.into_iter().map(Ok)).boxed()
     }
 

@@ -7,7 +7,7 @@ use super::{
     rules::Rules,
     store::{Store, content_tag, not_found, refused},
 };
-use crate::storage::object::{Completion, Part, Session};
+use crate::storage::object::{Completion, Part, Scope, Session};
 
 /// Parts as S3 has them: in sessions, by number.
 #[derive(Debug, Default)]
@@ -58,11 +58,17 @@ impl Parts {
         }
     }
 
-    pub(super) fn sessions(&self, prefix: &Path) -> Vec<Session> {
-        let below = |open: &Open| open.path != *prefix && open.path.prefix_matches(prefix);
+    pub(super) fn list(&self, (path, session): (&Path, &str)) -> Result<Vec<Part>> {
+        let parts = self.find((path, session))?.parts.iter();
+        Ok(parts
+            .map(|(number, (tag, bytes))| Part::new(*number, tag, bytes.len() as u64))
+            .collect())
+    }
+
+    pub(super) fn sessions(&self, scope: &Scope) -> Vec<Session> {
         self.0
             .iter()
-            .filter(|(_, open)| below(open))
+            .filter(|(_, open)| scope.contains(&open.path))
             .map(|(id, open)| Session::new(open.path.clone(), id, open.started))
             .collect()
     }
@@ -70,6 +76,13 @@ impl Parts {
     pub(super) fn bytes(&self) -> u64 {
         let parts = self.0.values().flat_map(|session| session.parts.values());
         parts.map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+
+    fn find(&self, (path, session): (&Path, &str)) -> Result<&Open> {
+        self.0
+            .get(session)
+            .filter(|open| open.path == *path)
+            .ok_or_else(|| not_found(path, "NoSuchUpload"))
     }
 
     fn find_mut(&mut self, (path, session): (&Path, &str)) -> Result<&mut Open> {

@@ -24,6 +24,8 @@ pub struct Requests {
     pub put_part: u64,
     /// Parts made of other objects.
     pub copy_part: u64,
+    /// Lists of parts read.
+    pub parts: u64,
     /// Lists of parts made to last.
     pub secure: u64,
     /// Sessions completed.
@@ -55,6 +57,7 @@ impl Requests {
             + self.begin
             + self.put_part
             + self.copy_part
+            + self.parts
             + self.secure
             + self.complete
             + self.abort

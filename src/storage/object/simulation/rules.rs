@@ -72,6 +72,7 @@ impl Rules {
             equal_parts: false,
             completion: Completion::Staged,
             lasting_parts: false,
+            max_object: 50_000 * (4000 << 20),
             max_sources: 0,
         };
         azure.part_copies = PartCopies::OfAll;

@@ -369,9 +369,13 @@ async fn listings_have_times_and_whole_names() {
     assert_eq!(all.len(), 1003);
 
     bucket.begin(path("p/x"), owned("me")).await.unwrap();
-    let below: Vec<_> = bucket.sessions(path("p")).try_collect().await.unwrap();
-    assert!(below.len() == 1 && below[0].started >= later);
-    let beside: Vec<_> = bucket.sessions(path("p2")).try_collect().await.unwrap();
+    let below = |prefix| Scope::Below(Path::from(prefix));
+    let found: Vec<_> = bucket.sessions(&below("p")).try_collect().await.unwrap();
+    assert!(found.len() == 1 && found[0].started >= later);
+    let at = |path| bucket.sessions(&Scope::At(Path::from(path))).try_collect();
+    let found: (Vec<_>, Vec<_>) = (at("p/x").await.unwrap(), at("p").await.unwrap());
+    assert_eq!((found.0.len(), found.1.len()), (1, 0));
+    let beside: Vec<_> = bucket.sessions(&below("p2")).try_collect().await.unwrap();
     assert_eq!(beside, []);
 }
 

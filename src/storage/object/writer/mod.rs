@@ -19,7 +19,7 @@ use super::{
     retry::{once, transfer},
     seat::{Held, Seat},
     shared::Shared,
-    state::{Segment, Session, State},
+    state::{Phase, Segment, Session, State},
 };
 use crate::{
     protocol::{Length, UploadId},
@@ -70,6 +70,13 @@ enum Hole {
     Torn,
     /// Somebody else writes.
     Superseded,
+}
+
+/// The right to replace the state.
+pub(super) struct Turn {
+    pub(super) held: OwnedMutexGuard<Held>,
+    /// What was sure before.
+    sureness: Sureness,
 }
 
 /// All bytes of a small upload, and the right to hold them.
@@ -166,9 +173,9 @@ impl Writer {
         self.base.part_size
     }
 
-    /// Whether something was taken that is not saved.
-    pub(super) fn is_dirty(&self) -> bool {
-        self.unsaved > 0
+    /// Bytes that were taken and that no state names.
+    pub(super) fn unsaved(&self) -> u64 {
+        self.unsaved
     }
 
     /// Takes bytes. Returns when there is room for more.
@@ -230,7 +237,7 @@ impl Writer {
     pub(super) async fn close(self) {
         if let Some(session) = &self.session
             && self.base.session.is_none()
-            && self.hole == Hole::Superseded
+            && self.base.phase != Phase::Finished
             && self.sureness != Sureness::Unclear
         {
             self.shared.abandon(&self.base, session).await;
@@ -248,7 +255,9 @@ impl Writer {
 
     /// Takes the turn, if this is still the latest writer and the state is still the one it goes on from.
     /// Whoever is done with it [leaves](Self::leave).
-    pub(super) async fn enter(&mut self) -> Result<OwnedMutexGuard<Held>> {
+    ///
+    /// If what follows is cut, it is not known whether a state was written.
+    pub(super) async fn enter(&mut self) -> Result<Turn> {
         let mut held = Arc::clone(&self.seat.turn).lock_owned().await;
         if held
             .known
@@ -263,7 +272,10 @@ impl Writer {
             false => Err(Error::Superseded(self.id().clone())),
         };
         match current {
-            Ok(known) if known.write == self.write => Ok(held),
+            Ok(known) if known.write == self.write => Ok(Turn {
+                held,
+                sureness: mem::replace(&mut self.sureness, Sureness::Unclear),
+            }),
             Ok(_) => {
                 self.hole = Hole::Superseded;
                 Err(Error::Superseded(self.id().clone()))
@@ -278,17 +290,22 @@ impl Writer {
     }
 
     /// Goes on from what is held now, whatever came of the turn.
-    pub(super) fn leave<T>(&mut self, held: OwnedMutexGuard<Held>, done: Result<T>) -> Result<T> {
-        match (&done, &held.known) {
-            (Err(Error::Superseded(_) | Error::NotFound(_)), _) => self.hole = Hole::Superseded,
-            (_, Some(known)) => {
+    pub(super) fn leave<T>(&mut self, turn: Turn, done: Result<T>) -> Result<T> {
+        let Turn { held, sureness } = turn;
+        match &done {
+            Ok(_) => self.sureness = Sureness::Asked,
+            Err(Error::Superseded(_) | Error::NotFound(_)) => {
+                self.hole = Hole::Superseded;
+                self.sureness = sureness;
+            }
+            Err(_) => {}
+        }
+        match &held.known {
+            Some(known) if self.hole != Hole::Superseded => {
                 self.base = known.state.clone();
                 self.write = known.write.clone();
             }
-            (_, None) => {}
-        }
-        if done.is_err() && self.hole != Hole::Superseded {
-            self.sureness = Sureness::Unclear;
+            _ => {}
         }
         self.seat.show(&held);
         done

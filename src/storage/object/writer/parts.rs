@@ -138,9 +138,11 @@ impl Writer {
     /// Waits for the first part on its way. One that may have arrived or not is sent again under
     /// another number, for what is late must not replace what counts.
     pub(super) async fn land(&mut self) -> Result<()> {
-        for tried in 1.. {
+        let mut tried = 0;
+        loop {
+            tried += 1;
             let Some(flight) = self.flights.front_mut() else {
-                break;
+                return Ok(());
             };
             let landed = match &mut flight.task {
                 Some(task) => task.await.unwrap_or_else(|error| Err(panicked(error))),
@@ -153,7 +155,7 @@ impl Writer {
                     let size = flight.payload.content_length() as u64;
                     self.done.push(Part::new(flight.number, tag, size));
                     self.flights.pop_front();
-                    break;
+                    return Ok(());
                 }
                 Err(error) => error,
             };
@@ -168,7 +170,6 @@ impl Writer {
             sleep(pause(tried)).await;
             self.send_again().await.map_err(|error| self.tear(error))?;
         }
-        Ok(())
     }
 
     /// Sends all parts on their way again: their numbers have to stay in their order.

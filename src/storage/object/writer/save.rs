@@ -187,10 +187,10 @@ impl Writer {
         let named = state.segments.clone();
         let id = state.id().clone();
         let granted = mem::take(&mut self.granted);
-        let mut held = self.enter().await?;
-        let replaced = self.replace(&mut held, state).await;
+        let mut turn = self.enter().await?;
+        let replaced = self.replace(&mut turn.held, state).await;
         self.saving = None;
-        self.leave(held, replaced)?;
+        self.leave(turn, replaced)?;
         if !granted.is_empty() {
             self.numbers = granted;
             self.reserve = (self.reserve * 2).min(LAST_RESERVE);
@@ -199,7 +199,6 @@ impl Writer {
             let stored = self.base.session.clone();
             stored.unwrap_or(session)
         });
-        self.sureness = Sureness::Asked;
         self.done.retain(|part| part.number > last);
         self.saved = Instant::now();
         self.unsaved -= offset - before;

@@ -20,7 +20,9 @@ use object_store::{
 
 use self::requests::{COPY_STATUS, Pace, text};
 use super::{
-    super::bucket::{Bucket, Completion, Listed, OWNER, Object, Part, Profile, Session, Stat},
+    super::bucket::{
+        Bucket, Completion, Listed, OWNER, Object, Part, Profile, Scope, Session, Stat,
+    },
     objects,
     raw::{Names, Raw, condition, not_supported},
 };
@@ -101,6 +103,7 @@ impl Bucket for Azure {
             equal_parts: false,
             completion: Completion::Staged,
             lasting_parts: false,
+            max_object: 50_000 * (4000 << 20),
             max_sources: 0,
         }
     }
@@ -235,6 +238,10 @@ impl Bucket for Azure {
         }
     }
 
+    async fn parts(&self, _: &Path, _: &str) -> Result<Vec<Part>> {
+        Err(not_supported("blocks are known by their names alone"))
+    }
+
     async fn secure(
         &self,
         path: &Path,
@@ -311,7 +318,7 @@ impl Bucket for Azure {
     }
 
     /// None: they vanish by themselves.
-    fn sessions(&self, _: &Path) -> BoxStream<'static, Result<Session>> {
+    fn sessions(&self, _: &Scope) -> BoxStream<'static, Result<Session>> {
         stream::empty().boxed()
     }
 
