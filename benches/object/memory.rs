@@ -92,7 +92,7 @@ impl Crowd {
             patch: self.patch / MIB,
             budget: self.memory / MIB,
             peak: process.peak_mib()? - before,
-            bound: (held.min(self.memory) / MIB) as f64,
+            bound: (held.min(uploads * self.memory) / MIB) as f64,
             requests: reading.requests / uploads as f64,
             parts: self.size.div_ceil(PART),
             mib_per_second: (uploads * self.size / MIB) as f64 / reading.seconds,

@@ -40,6 +40,8 @@ impl Process {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["--serve", &settings.memory.to_string()])
             .envs(store.variables())
+            // What is freed is given back: held memory is measured, and not what glibc keeps for later.
+            .env("MALLOC_MMAP_THRESHOLD_", "131072")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -213,7 +213,7 @@ impl Results {
         )?;
         writeln!(
             out,
-            "| uploads | PATCHes of | budget | peak | (in flight + 1) × part, within the budget | and {OVERHEAD} each | MiB/s | parts each | requests each |\n|---|---|---|---|---|---|---|---|---|"
+            "| uploads | PATCHes of | budget | peak | (in flight + 1) × part each | and {OVERHEAD} each | MiB/s | parts each | requests each |\n|---|---|---|---|---|---|---|---|---|"
         )?;
         for memory in &self.memory {
             let bound = memory.bound + OVERHEAD * memory.uploads as f64;
