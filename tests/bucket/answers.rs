@@ -161,7 +161,6 @@ async fn a_completion_of_s3_tells_errors_apart_even_under_a_status_of_success() 
     for (status, code) in [
         (200, "InternalError"),
         (409, "ConditionalRequestConflict"),
-        (400, "InvalidPart"),
         (503, "SlowDown"),
     ] {
         let answer = (status, vec![], refusal(code));
@@ -170,6 +169,11 @@ async fn a_completion_of_s3_tells_errors_apart_even_under_a_status_of_success() 
         assert!(error.to_string().contains(code), "{error}");
         // What signs a request is nobody's business.
         assert!(!format!("{error} {error:?}").contains("X-Amz-Signature"));
+    }
+    for status in [200, 400] {
+        let answer = (status, vec![], refusal("InvalidPart"));
+        let error = complete(answer, PutMode::Create).await.0.unwrap_err();
+        assert!(matches!(error, Error::Precondition { .. }), "{error:?}");
     }
     let answer = (404, vec![], refusal("NoSuchUpload"));
     let error = complete(answer, PutMode::Create).await.0.unwrap_err();

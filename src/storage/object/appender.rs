@@ -1,6 +1,7 @@
 //! An upload that is open for writing.
 
 use std::{
+    mem,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -36,8 +37,9 @@ struct Line {
     writes: AtomicU64,
 }
 
-/// A write that is counted; its end too, even if it is cut.
-struct Write<'a>(&'a AtomicU64);
+/// Counts a write; its end too, even if it is cut.
+#[must_use]
+struct Count<'a>(&'a AtomicU64);
 
 /// Ends the task with the appender.
 #[derive(Debug)]
@@ -47,10 +49,10 @@ struct Watch(JoinHandle<()>);
 /// client may be at another node already.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A body that trickles is saved at growing intervals, up to this one; one that brings as much between two
-/// pauses is worth a request at each.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Fewer bytes than these are saved at growing intervals, up to the longest: a body that trickles would cost
+/// a request at each pause.
 const TRICKLE: u64 = 64 << 10;
+const LONGEST: Duration = Duration::from_secs(30);
 
 impl ObjectAppender {
     pub(super) fn new(writer: Writer, mode: AppendMode) -> Self {
@@ -71,18 +73,16 @@ impl ObjectAppender {
         let watch = self.watch.take();
         let writer = self.line.writer.lock().await.take();
         drop(watch);
-        writer.ok_or_else(|| Error::Backend("the appender was used after its end".into()))
+        writer.ok_or_else(ended)
     }
 }
 
 #[async_trait]
 impl Appender for ObjectAppender {
     async fn write(&mut self, data: Bytes) -> Result<()> {
-        let _write = Write::begin(&self.line.writes);
+        let _count = Count::begin(&self.line.writes);
         let mut writer = self.line.writer.lock().await;
-        let Some(writer) = writer.as_mut() else {
-            return Ok(());
-        };
+        let writer = writer.as_mut().ok_or_else(ended)?;
         writer.write(&data).await?;
         if self.mode == AppendMode::Streaming && writer.is_due() {
             self.line.save(writer).await?;
@@ -118,16 +118,12 @@ impl Appender for ObjectAppender {
     }
 
     async fn discard(mut self: Box<Self>) -> Result<()> {
-        let writer = self.take_writer().await?;
-        match self.mode {
-            AppendMode::Streaming => writer.close().await,
-            AppendMode::Atomic => writer.discard().await,
-        }
+        self.take_writer().await?.give_up().await;
         Ok(())
     }
 }
 
-/// As after [`discard`](Appender::discard), for a handler that panicked.
+/// As after [`discard`](Appender::discard), for a handler that panicked while it received.
 impl Drop for ObjectAppender {
     fn drop(&mut self) {
         drop(self.watch.take());
@@ -136,7 +132,7 @@ impl Drop for ObjectAppender {
         if !is_closed && let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
                 if let Some(writer) = line.writer.lock().await.take() {
-                    writer.close().await;
+                    writer.give_up().await;
                 }
             });
         }
@@ -155,12 +151,12 @@ impl Line {
 /// not count.
 async fn watch(line: Weak<Line>) {
     let mut seen = 0;
-    let mut pause = PAUSE;
+    let mut interval = PAUSE;
     loop {
-        sleep(pause).await;
+        sleep(PAUSE).await;
         let Some(line) = line.upgrade() else { return };
         let writes = line.writes.load(SeqCst);
-        if std::mem::replace(&mut seen, writes) != writes || writes % 2 == 1 {
+        if mem::replace(&mut seen, writes) != writes || writes % 2 == 1 {
             continue;
         }
         let mut writer = line.writer.lock().await;
@@ -170,15 +166,17 @@ async fn watch(line: Weak<Line>) {
         let Some(writer) = writer.as_mut() else {
             return;
         };
-        pause = match writer.unsaved() {
-            0 => pause,
-            1..TRICKLE => LONGEST_PAUSE.min(pause * 2),
-            TRICKLE.. => PAUSE,
-        };
-        let saved = match writer.mode() {
-            AppendMode::Streaming if writer.unsaved() > 0 => line.save(writer).await,
-            AppendMode::Streaming => Ok(()),
-            AppendMode::Atomic => writer.let_go().await,
+        let saved = match (writer.mode(), writer.unsaved()) {
+            (AppendMode::Atomic, _) => writer.let_go().await,
+            (AppendMode::Streaming, 0) => Ok(()),
+            (AppendMode::Streaming, 1..TRICKLE) if writer.last_saved() < interval => Ok(()),
+            (AppendMode::Streaming, unsaved) => {
+                interval = match unsaved < TRICKLE {
+                    true => LONGEST.min(interval * 2),
+                    false => PAUSE,
+                };
+                line.save(writer).await
+            }
         };
         if let Err(error) = saved {
             // Whoever writes next, or commits, is told.
@@ -187,14 +185,14 @@ async fn watch(line: Weak<Line>) {
     }
 }
 
-impl<'a> Write<'a> {
+impl<'a> Count<'a> {
     fn begin(writes: &'a AtomicU64) -> Self {
         writes.fetch_add(1, SeqCst);
         Self(writes)
     }
 }
 
-impl Drop for Write<'_> {
+impl Drop for Count<'_> {
     fn drop(&mut self) {
         self.0.fetch_add(1, SeqCst);
     }
@@ -204,4 +202,8 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+fn ended() -> Error {
+    Error::Backend("the appender was used after its end".into())
 }

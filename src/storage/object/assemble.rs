@@ -8,9 +8,10 @@ use tokio::time::sleep;
 use super::{
     Nodes,
     attributes::attributes,
-    bucket::{Completion, Part},
+    bucket::Part,
     occupant::{Occupant, taken},
-    retry::{ASSEMBLY, is_unclear, once, pause, transfer},
+    profile::Completion,
+    retry::{ASSEMBLY, is_unclear, once, pause, retry, transfer},
     shared::{Shared, backend, is_condition},
     state::{Phase, Place, Session, State},
 };
@@ -79,28 +80,41 @@ impl Shared {
                     return Err(self.lost(state, what).await);
                 }
             };
-            if !is_unclear(&error) || tried == ATTEMPTS {
+            let is_other_tag = matches!(error, StoreError::Precondition { .. });
+            if tried == ATTEMPTS || !(is_unclear(&error) || is_other_tag) {
+                return Err(backend(error));
+            }
+            if is_other_tag && !self.renew(path, session, parts.to_mut()).await? {
                 return Err(backend(error));
             }
             sleep(pause(tried)).await;
-            self.renew_tags(path, session, &mut parts).await;
         }
     }
 
-    /// Whatever is between here and the store may have sent a part a second time. Its bytes are the same,
+    /// Asks for the tags that parts have by now, and whether any is another than it was.
+    ///
+    /// Whatever is between here and the store may have sent a part a second time. Its content is the same,
     /// for nobody else uses its number; its tag need not be.
-    async fn renew_tags(&self, path: &Path, session: &Session, parts: &mut Cow<'_, [Part]>) {
+    async fn renew(&self, path: &Path, session: &Session, parts: &mut [Part]) -> Result<bool> {
         let bucket = self.bucket();
-        let Ok(stored) = once(ASSEMBLY, bucket.parts(path, &session.id)).await else {
-            return;
+        let stored = match retry(ASSEMBLY, || bucket.parts(path, &session.id)).await {
+            Ok(stored) => stored,
+            Err(StoreError::NotSupported { .. }) => return Ok(false),
+            Err(error) => return Err(backend(error)),
         };
         let stored: HashMap<_, _> = stored.iter().map(|part| (part.number, part)).collect();
-        for part in parts.to_mut() {
-            match stored.get(&part.number) {
-                Some(stored) if stored.size == part.size => part.tag.clone_from(&stored.tag),
-                _ => {}
+        let mut renewed = 0;
+        for part in parts {
+            let stored = stored.get(&part.number);
+            if let Some(new) = stored.and_then(|stored| part.renewed(stored)) {
+                *part = new;
+                renewed += 1;
             }
         }
+        if renewed > 0 {
+            tracing::warn!(%path, renewed, "parts were sent twice on their way to the store");
+        }
+        Ok(renewed > 0)
     }
 
     /// Copies what was put together elsewhere to its key.

@@ -12,6 +12,11 @@ use object_store::{
     Attributes, CopyMode, PutOptions, PutPayload, Result, UpdateVersion, path::Path,
 };
 
+use super::{
+    profile::Profile,
+    scope::{Scope, Session},
+};
+
 /// What [`ObjectStorage`](super::ObjectStorage) needs of a store: objects, and objects made of parts.
 ///
 /// Each call is one attempt: nothing is repeated here, for only the caller knows what may be. Errors are
@@ -100,7 +105,7 @@ pub trait Bucket: Debug + Send + Sync + 'static {
     ) -> Result<String>;
 
     /// Makes the object. `mode` is a condition if it is `PutMode::Create`. May be repeated: what a
-    /// store answers to that is up to it.
+    /// store answers to that is up to it. `Precondition` if what is stored under a number has another tag.
     async fn complete(
         &self,
         path: &Path,
@@ -231,58 +236,6 @@ impl<B: Bucket + ?Sized> Bucket for Arc<B> {
     }
 }
 
-/// What kind of store a [`Bucket`] is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Profile {
-    /// Size of the smallest part that is not the last, in bytes.
-    pub min_part: u64,
-    /// Size of the largest part, in bytes.
-    pub max_part: u64,
-    /// How many parts an object may have; also the largest number.
-    pub max_parts: u32,
-    /// Size of the largest object, in bytes.
-    pub max_object: u64,
-    /// Whether all parts but the last have to be of one size.
-    pub equal_parts: bool,
-    /// Where parts are put together.
-    pub completion: Completion,
-    /// Whether parts stay as long as their session. Where they do not, [`Bucket::secure`] makes them.
-    pub lasting_parts: bool,
-    /// Of how many objects [`Bucket::compose`] makes one; 0 if the store cannot.
-    pub max_sources: usize,
-}
-
-/// Where parts are put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Completion {
-    /// Under their key; the store sees to it that there is nothing yet.
-    Conditional,
-    /// Under their key, replacing whatever is there: only for keys that nobody else can have.
-    Unconditional,
-    /// Elsewhere, to be copied to their key.
-    Staged,
-}
-
-impl Profile {
-    /// Amazon S3: parts of 5 MiB to 5 GiB, 10,000 of them, completed under a condition. Objects of up to 5
-    /// TiB, which is what all stores take that speak like it.
-    #[must_use]
-    pub fn s3() -> Self {
-        Self {
-            min_part: 5 << 20,
-            max_part: 5 << 30,
-            max_parts: 10_000,
-            max_object: 5 << 40,
-            equal_parts: false,
-            completion: Completion::Conditional,
-            lasting_parts: true,
-            max_sources: 0,
-        }
-    }
-}
-
 /// An object, or its beginning.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -366,13 +319,36 @@ impl Listed {
 pub struct Part {
     /// From 1 on.
     pub number: u32,
-    /// The store's name for its content.
+    /// The store's name for its content: an ETag, and behind spaces whatever checksums it has, as
+    /// `NAME=value`.
     pub tag: String,
     /// In bytes.
     pub size: u64,
 }
 
 impl Part {
+    /// This part by the tag that it has in the store by now, if that is another and the content is the
+    /// same: its size is, and each checksum that both have.
+    pub(super) fn renewed(&self, stored: &Self) -> Option<Self> {
+        let mut words = self.tag.split(' ');
+        let old = words.next()?;
+        let checksums: Vec<_> = words.collect();
+        let mut words = stored.tag.split(' ');
+        let new = words.next()?;
+        let differs = words.any(|checksum| {
+            let name = checksum.split_once('=').map(|(name, _)| name);
+            let known = checksums.iter().filter_map(|known| known.split_once('='));
+            known
+                .filter(|(known, _)| Some(*known) == name)
+                .any(|(name, value)| checksum != format!("{name}={value}"))
+        });
+        if new == old || differs || self.size != stored.size {
+            return None;
+        }
+        let tag = [&[new], &checksums[..]].concat().join(" ");
+        Some(Self::new(self.number, tag, self.size))
+    }
+
     /// Number, tag, size.
     #[must_use]
     pub fn new(number: u32, tag: impl Into<String>, size: u64) -> Self {
@@ -384,55 +360,19 @@ impl Part {
     }
 }
 
-/// Which sessions are meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Scope {
-    /// Those whose object would be exactly there.
-    At(Path),
-    /// Those whose object would be below, by a whole number of names.
-    Below(Path),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Scope {
-    /// The path.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::At(path) | Self::Below(path) => path,
-        }
-    }
-
-    /// Whether a session under `path` is meant.
-    #[must_use]
-    pub fn contains(&self, path: &Path) -> bool {
-        match self {
-            Self::At(at) => path == at,
-            Self::Below(prefix) => path != prefix && path.prefix_matches(prefix),
-        }
-    }
-}
-
-/// An open session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Session {
-    /// Where its object would be.
-    pub path: Path,
-    /// Its name.
-    pub id: String,
-    /// When it was opened, by the store's clock.
-    pub started: SystemTime,
-}
-
-impl Session {
-    /// Path, name, time.
-    #[must_use]
-    pub fn new(path: Path, id: impl Into<String>, started: SystemTime) -> Self {
-        Self {
-            path,
-            id: id.into(),
-            started,
-        }
+    #[test]
+    fn a_part_is_renewed_if_its_content_is_the_same() {
+        let part = |tag| Part::new(1, tag, 5);
+        let renewed = |old, new| part(old).renewed(&part(new)).map(|part| part.tag);
+        assert_eq!(renewed("a", "b").unwrap(), "b");
+        assert_eq!(renewed("a SUM=1", "b").unwrap(), "b SUM=1");
+        assert_eq!(renewed("a SUM=1", "b SUM=1 MORE=2").unwrap(), "b SUM=1");
+        assert_eq!(renewed("a SUM=1", "b SUM=2"), None);
+        assert_eq!(renewed("a SUM=1", "a"), None);
+        assert_eq!(part("a").renewed(&Part::new(1, "b", 6)), None);
     }
 }

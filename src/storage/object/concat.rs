@@ -81,7 +81,7 @@ impl Shared {
         let mut copies = true;
         let mut reported = Instant::now();
         while writer.taken() < sources.size() {
-            let plan = sources.copies(writer.taken(), writer.part_size(), self.longest());
+            let plan = sources.copies(writer.taken(), writer.part_size(), self.longest_copy());
             let copied = match copies && !plan.is_empty() {
                 true => writer.copy(&plan).await?,
                 false => 0,
@@ -144,7 +144,7 @@ impl Shared {
         }
     }
 
-    fn longest(&self) -> u64 {
+    fn longest_copy(&self) -> u64 {
         match self.profile.equal_parts {
             true => 1,
             false => LONGEST,

@@ -22,8 +22,10 @@ mod layout;
 mod loose;
 mod occupant;
 mod probe;
+mod profile;
 mod remove;
 mod retry;
+mod scope;
 mod seat;
 mod session;
 mod shared;
@@ -46,9 +48,7 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 
-pub use self::bucket::{
-    Bucket, Completion, Listed, OWNER, Object, Part, Profile, Scope, Session, Stat,
-};
+pub use self::bucket::{Bucket, Listed, OWNER, Object, Part, Stat};
 #[cfg(feature = "azure")]
 pub use self::cloud::Azure;
 #[cfg(feature = "gcp")]
@@ -66,6 +66,10 @@ pub use self::{
     faults::{Call, Fault, Faulty, Gate, Operation, dies_after, dies_before},
     simulation::{Requests, Simulation, StoredObject, seed_chance},
 };
+pub use self::{
+    profile::{Completion, Profile},
+    scope::{Scope, Session},
+};
 use super::{AppendMode, Appender, ByteStream, Collision, Result, Storage};
 use crate::protocol::{Upload, UploadId, Version};
 
@@ -77,7 +81,9 @@ use crate::protocol::{Upload, UploadId, Version};
 ///
 /// # Memory
 /// A running upload holds at most (parts in flight + 1) × part size. All together hold no more than
-/// [`memory`](Self::memory): above that, bodies are read only as fast as the store takes them.
+/// [`memory`](Self::memory) of bytes that are on their way: above that, bodies are read only as fast as the
+/// store takes them. Beside it each holds the end of what it has stored, if that is less than a part, until
+/// its request ends.
 ///
 /// ```
 /// use tower_tus::{TusService, storage::{ObjectStorage, object::Bucket}};

@@ -6,8 +6,9 @@ use futures::{StreamExt, TryStreamExt, future::ready};
 use object_store::{Error as StoreError, path::Path};
 
 use super::{
-    bucket::{Listed, Scope, Session},
+    bucket::Listed,
     retry::{ANSWER, bounded, retry},
+    scope::{Scope, Session},
     seat::{Held, Known},
     shared::{Shared, backend},
     state::{Phase, Place, State},

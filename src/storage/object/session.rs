@@ -4,12 +4,15 @@ use object_store::{Error as StoreError, path::Path};
 
 use super::{
     attributes::attributes,
-    bucket::Completion,
+    profile::Completion,
     retry::{ANSWER, ASSEMBLY, once, retry},
     shared::{Shared, backend, nonce},
     state::{Place, Session, State},
 };
-use crate::storage::{Error, Result, record::has_name_of_its_own};
+use crate::{
+    protocol::Upload,
+    storage::{Error, Result, record::has_name_of_its_own},
+};
 
 /// How often parts are secured against late requests of an earlier writer.
 const ATTEMPTS: u32 = 4;
@@ -18,14 +21,9 @@ impl Shared {
     /// Opens a session for the parts of an upload.
     pub(super) async fn begin(&self, state: &State) -> Result<Session> {
         let upload = state.description();
-        let place = match self.profile.completion {
-            Completion::Conditional => Place::Target,
-            Completion::Unconditional
-                if has_name_of_its_own(upload) || self.may_replace(upload) =>
-            {
-                Place::Target
-            }
-            Completion::Unconditional | Completion::Staged => Place::Stage(nonce()?),
+        let place = match self.is_staged(upload) {
+            true => Place::Stage(nonce()?),
+            false => Place::Target,
         };
         let mut session = Session {
             id: String::new(),
@@ -40,6 +38,15 @@ impl Shared {
         Ok(session)
     }
 
+    /// Whether parts of an upload are put together elsewhere, and copied.
+    pub(super) fn is_staged(&self, upload: &Upload) -> bool {
+        match self.profile.completion {
+            Completion::Conditional => false,
+            Completion::Unconditional => !has_name_of_its_own(upload) && !self.may_replace(upload),
+            Completion::Staged => true,
+        }
+    }
+
     /// Where the parts of a session are.
     pub(super) fn path(&self, session: &Session, state: &State) -> Path {
         match &session.place {
@@ -49,7 +56,7 @@ impl Shared {
     }
 
     /// Ends a session that no state of the upload will ever name. Best effort: a sweep finds it too, as long
-    /// as there is an upload.
+    /// as there is an upload whose id is in the key.
     pub(super) async fn abandon(&self, state: &State, session: &Session) {
         let named = match self.fetch(state.id()).await {
             Ok(known) => known

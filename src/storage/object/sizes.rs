@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use crate::{
-    protocol::Length,
+    protocol::Upload,
     storage::{Error, Result},
 };
 
@@ -15,26 +15,31 @@ const STEP: u64 = 1 << 20;
 
 impl Shared {
     /// Size of the parts of an upload: what is set, or larger, so that there are enough numbers.
-    pub(super) fn part_size(&self, length: Length) -> Result<u64> {
+    pub(super) fn part_size(&self, upload: &Upload) -> Result<u64> {
         let profile = &self.profile;
         let least = self.settings.part_size.max(profile.min_part).max(1);
         let most = profile.max_part.min((self.settings.memory / 2).max(least));
-        let length = length.known().unwrap_or_default();
+        let length = upload.length.known().unwrap_or_default();
         let needed = length.div_ceil(self.planned_parts());
         let size = match needed <= least {
             true => least,
             false => needed.next_multiple_of(STEP.min(least)),
         };
-        match size <= most && length <= profile.max_object {
+        let longest = self.longest(upload, most);
+        match size <= most && length <= longest {
             true => Ok(size),
-            false => Err(Error::TooLong(self.longest_of(most))),
+            false => Err(Error::TooLong(longest)),
         }
     }
 
-    /// The longest upload in parts of that size.
-    pub(super) fn longest_of(&self, part_size: u64) -> u64 {
+    /// How long the upload may be in parts of that size.
+    pub(super) fn longest(&self, upload: &Upload, part_size: u64) -> u64 {
         let planned = part_size.saturating_mul(self.planned_parts());
-        planned.min(self.profile.max_object)
+        let object = match self.is_staged(upload) {
+            true => self.profile.max_object.min(self.profile.max_copy),
+            false => self.profile.max_object,
+        };
+        planned.min(object)
     }
 
     fn planned_parts(&self) -> u64 {
@@ -44,16 +49,26 @@ impl Shared {
 
 #[cfg(all(test, feature = "conformance"))]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
-    use crate::storage::object::{ObjectStorage, Profile, Simulation};
+    use crate::{
+        protocol::Length,
+        storage::object::{ObjectStorage, Profile, Simulation},
+    };
 
     const MIB: u64 = 1 << 20;
     const GIB: u64 = 1 << 30;
     const TIB: u64 = 1 << 40;
 
+    fn upload(length: Length) -> Upload {
+        let id = "0123456789abcdef0123456789abcdef".parse().expect("an id");
+        Upload::new(id, length, SystemTime::now())
+    }
+
     fn sizes(bucket: Simulation, memory: u64) -> impl Fn(u64) -> Result<u64> {
         let storage = ObjectStorage::new(bucket).memory(memory);
-        move |length| storage.shared.part_size(Length::Known(length))
+        move |length| storage.shared.part_size(&upload(Length::Known(length)))
     }
 
     #[track_caller]
@@ -95,15 +110,25 @@ mod tests {
             ..Profile::s3()
         };
         let storage = ObjectStorage::new(Simulation::new().profile(small)).part_size(1);
-        let size = |length| storage.shared.part_size(Length::Known(length));
+        let size = |length| storage.shared.part_size(&upload(Length::Known(length)));
         assert_eq!(size(1).unwrap(), 6 * MIB);
         assert_eq!(limit(size(64 * MIB)), 63 * MIB);
     }
 
     #[test]
+    fn what_has_to_be_copied_can_be() {
+        let storage = ObjectStorage::new(Simulation::r2());
+        let mut shared = upload(Length::Known(5 * GIB + 1));
+        assert!(storage.shared.part_size(&shared).is_ok());
+        shared.key = "a/name/that/others/may/have".parse().unwrap();
+        assert_eq!(limit(storage.shared.part_size(&shared)), 5 * GIB);
+    }
+
+    #[test]
     fn the_length_may_come_later() {
         let storage = ObjectStorage::new(Simulation::new());
-        assert_eq!(storage.shared.part_size(Length::Deferred).unwrap(), 8 * MIB);
-        assert_eq!(storage.shared.longest_of(8 * MIB), 9_000 * 8 * MIB);
+        let later = upload(Length::Deferred);
+        assert_eq!(storage.shared.part_size(&later).unwrap(), 8 * MIB);
+        assert_eq!(storage.shared.longest(&later, 8 * MIB), 9_000 * 8 * MIB);
     }
 }

@@ -26,7 +26,7 @@ const SETTLED: usize = 1 << 20;
 
 impl Shared {
     pub(super) async fn create_upload(&self, upload: &Upload) -> Result<Version> {
-        let part_size = self.part_size(upload.length)?;
+        let part_size = self.part_size(upload)?;
         if self.is_taken(upload).await? {
             return Err(Error::AlreadyExists(upload.key.to_string()));
         }
@@ -67,9 +67,9 @@ impl Shared {
             return Err(conflict());
         }
         if state.offset() == 0 && state.session.is_none() {
-            state.part_size = self.part_size(upload.length)?;
-        } else if upload.length.known() > Some(self.longest_of(state.part_size)) {
-            return Err(Error::TooLong(self.longest_of(state.part_size)));
+            state.part_size = self.part_size(upload)?;
+        } else if upload.length.known() > Some(self.longest(upload, state.part_size)) {
+            return Err(Error::TooLong(self.longest(upload, state.part_size)));
         }
         state.describe(upload);
         let version = state.version();

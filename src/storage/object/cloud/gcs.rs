@@ -15,7 +15,11 @@ use object_store::{
 };
 
 use super::{
-    super::bucket::{Bucket, Completion, Listed, Object, Part, Profile, Scope, Session, Stat},
+    super::{
+        bucket::{Bucket, Listed, Object, Part, Stat},
+        profile::Profile,
+        scope::{Scope, Session},
+    },
     objects,
     raw::{Names, Raw, condition, encode, not_supported},
     xml::{self, Element},
@@ -110,11 +114,7 @@ impl Gcs {
 impl Bucket for Gcs {
     /// As S3, but nothing about parts takes a condition.
     fn profile(&self) -> Profile {
-        Profile {
-            completion: Completion::Unconditional,
-            max_sources: 32,
-            ..Profile::s3()
-        }
+        Profile::gcs()
     }
 
     async fn get(&self, path: &Path, limit: Option<u64>) -> Result<Object> {

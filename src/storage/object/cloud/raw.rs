@@ -168,11 +168,18 @@ pub(super) fn client_options() -> ClientOptions {
 /// What object_store says of a condition that did not hold: `AlreadyExists` for a creation.
 pub(super) fn condition<T>(mode: &PutMode, answer: Result<T>) -> Result<T> {
     match (mode, answer) {
-        (PutMode::Create, Err(Error::Precondition { path, source })) => {
+        (PutMode::Create, Err(Error::Precondition { path, source })) if !is_of_parts(&*source) => {
             Err(Error::AlreadyExists { path, source })
         }
         (_, answer) => answer,
     }
+}
+
+/// Whether it is not the object that is another than expected, but a part.
+fn is_of_parts(source: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    source
+        .downcast_ref::<Refused>()
+        .is_some_and(|refused| refused.text.contains(INVALID_PART))
 }
 
 /// Whether the store found fault with a request of this module, and will the next time.
@@ -207,6 +214,9 @@ pub(super) fn not_supported(what: &'static str) -> Error {
 
 const ERROR: &[u8] = b"<Error>";
 
+/// The code of a part that is not there, or has another tag.
+const INVALID_PART: &str = "<Code>InvalidPart<";
+
 /// The answer of a store that did not do it.
 #[derive(Debug, thiserror::Error)]
 #[error("{method} {path}: {status}: {text}")]
@@ -225,6 +235,9 @@ impl Refused {
             // The code decides where the status was sent too early.
             StatusCode::OK if has("PreconditionFailed") => StatusCode::PRECONDITION_FAILED,
             StatusCode::OK if has("NoSuchUpload") => StatusCode::NOT_FOUND,
+            StatusCode::OK | StatusCode::BAD_REQUEST if has(INVALID_PART) => {
+                StatusCode::PRECONDITION_FAILED
+            }
             _ if has("<Code>NotImplemented<") => StatusCode::NOT_IMPLEMENTED,
             status => status,
         };
@@ -283,6 +296,12 @@ mod tests {
         assert!(matches!(refused(400, body), Error::NotSupported { .. }));
         let body = "<Error><Code>PreconditionFailed</Code></Error>";
         assert!(matches!(refused(200, body), Error::Precondition { .. }));
+        let body = "<Error><Code>InvalidPart</Code></Error>";
+        for status in [200, 400] {
+            let other_tag = Err::<(), _>(refused(status, body));
+            let other_tag = condition(&PutMode::Create, other_tag).unwrap_err();
+            assert!(matches!(other_tag, Error::Precondition { .. }));
+        }
         let body = "<Error><Code>InternalError</Code></Error>";
         assert!(matches!(refused(200, body), Error::Generic { .. }));
     }

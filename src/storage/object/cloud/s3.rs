@@ -15,7 +15,11 @@ use object_store::{
 };
 
 use super::{
-    super::bucket::{Bucket, Completion, Listed, Object, Part, Profile, Scope, Session, Stat},
+    super::{
+        bucket::{Bucket, Listed, Object, Part, Stat},
+        profile::Profile,
+        scope::{Scope, Session},
+    },
     objects,
     raw::{Raw, condition, encode, is_bad_request, not_supported},
     tag::{self, Tag},
@@ -62,9 +66,7 @@ impl S3 {
     /// together.
     #[must_use]
     pub fn r2(mut self) -> Self {
-        self.profile.equal_parts = true;
-        self.profile.max_object = (5 << 40) - (5 << 30);
-        self.profile.completion = Completion::Unconditional;
+        self.profile = Profile::r2();
         self
     }
 

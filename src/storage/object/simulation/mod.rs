@@ -83,7 +83,8 @@ impl Simulation {
         Self::with(Rules::azure())
     }
 
-    /// Cloudflare R2: as S3, but all parts except the last are of one size.
+    /// Cloudflare R2: as S3, but all parts except the last are of one size, and objects are completed without
+    /// a condition.
     #[must_use]
     pub fn r2() -> Self {
         Self::with(Rules::r2())

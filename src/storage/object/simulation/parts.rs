@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use object_store::{Attributes, PutMode, PutOptions, Result, path::Path};
+use object_store::{Attributes, Error, PutMode, PutOptions, Result, path::Path};
 
 use super::{
     rules::Rules,
@@ -128,10 +128,14 @@ fn choose(open: &Open, parts: &[Part]) -> Result<Vec<Bytes>> {
         .iter()
         .map(|part| match open.parts.get(&part.number) {
             Some((tag, bytes)) if *tag == part.tag => Ok(bytes.clone()),
-            _ => Err(refused(format!(
-                "InvalidPart: there is no part {} with this tag",
-                part.number
-            ))),
+            _ => Err(Error::Precondition {
+                path: open.path.to_string(),
+                source: format!(
+                    "InvalidPart: there is no part {} with this tag",
+                    part.number
+                )
+                .into(),
+            }),
         })
         .collect()
 }

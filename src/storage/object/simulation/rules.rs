@@ -55,34 +55,27 @@ impl Rules {
     }
 
     pub(super) fn gcs() -> Self {
-        let mut gcs = Self::s3();
-        gcs.profile.completion = Completion::Unconditional;
-        gcs.profile.max_sources = 32;
-        gcs.versions = Versions::Generation;
-        gcs.part_copies = PartCopies::None;
-        gcs
+        Self {
+            profile: Profile::gcs(),
+            versions: Versions::Generation,
+            part_copies: PartCopies::None,
+            ..Self::s3()
+        }
     }
 
     pub(super) fn azure() -> Self {
-        let mut azure = Self::s3();
-        azure.profile = Profile {
-            min_part: 1,
-            max_part: 4000 << 20,
-            max_parts: 50_000,
-            equal_parts: false,
-            completion: Completion::Staged,
-            lasting_parts: false,
-            max_object: 50_000 * (4000 << 20),
-            max_sources: 0,
-        };
-        azure.part_copies = PartCopies::OfAll;
-        azure
+        Self {
+            profile: Profile::azure(),
+            part_copies: PartCopies::OfAll,
+            ..Self::s3()
+        }
     }
 
     pub(super) fn r2() -> Self {
-        let mut r2 = Self::s3();
-        r2.profile.equal_parts = true;
-        r2
+        Self {
+            profile: Profile::r2(),
+            ..Self::s3()
+        }
     }
 
     /// Whether parts are put together elsewhere.

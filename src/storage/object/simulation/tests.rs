@@ -26,10 +26,10 @@ fn update(version: &UpdateVersion) -> PutOptions {
     PutMode::Update(version.clone()).into()
 }
 
-/// Why the store refused without a variant for it.
+/// Why the store refused.
 fn code<T: std::fmt::Debug>(result: Result<T>) -> String {
     let error = result.unwrap_err();
-    let Error::Generic { source, .. } = error else {
+    let (Error::Generic { source, .. } | Error::Precondition { source, .. }) = error else {
         panic!("{error:?}");
     };
     source.to_string().split(':').next().unwrap().to_owned()

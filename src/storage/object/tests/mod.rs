@@ -3,6 +3,7 @@
 mod budget;
 mod crash;
 mod nodes;
+mod pauses;
 
 use bytes::Bytes;
 use futures::TryStreamExt;

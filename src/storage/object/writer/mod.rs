@@ -8,7 +8,7 @@ use std::{collections::VecDeque, mem, ops::Range, sync::Arc};
 use object_store::PutPayload;
 use tokio::{
     sync::{OwnedMutexGuard, OwnedSemaphorePermit},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use self::parts::Flight;
@@ -39,6 +39,8 @@ pub(super) struct Writer {
     /// What is stored, and by which write.
     base: State,
     write: String,
+    /// How many bytes fit into the numbers that there are.
+    longest: u64,
     /// Where parts go; not in the state yet, maybe.
     session: Option<Session>,
     /// Numbers that are ours, and how many more are reserved next.
@@ -73,6 +75,7 @@ enum Hole {
 }
 
 /// The right to replace the state.
+#[must_use]
 pub(super) struct Turn {
     pub(super) held: OwnedMutexGuard<Held>,
     /// What was sure before.
@@ -107,7 +110,9 @@ impl Writer {
     ) -> Self {
         let known = held.known.as_ref().expect("it was looked at before");
         let base = known.state.clone();
+        let longest = shared.longest(base.description(), base.part_size);
         Self {
+            longest,
             epoch: seat.next_epoch(),
             mode,
             write: known.write.clone(),
@@ -178,12 +183,20 @@ impl Writer {
         self.unsaved
     }
 
+    /// How long ago a state was stored.
+    pub(super) fn last_saved(&self) -> Duration {
+        self.saved.elapsed()
+    }
+
     /// Takes bytes. Returns when there is room for more.
     pub(super) async fn write(&mut self, mut data: &[u8]) -> Result<()> {
         match self.hole {
             Hole::None if self.seat.is_latest(self.epoch) => {}
             Hole::Torn => return Err(Error::Backend("a part was not stored".into())),
             Hole::None | Hole::Superseded => return Err(Error::Superseded(self.id().clone())),
+        }
+        if self.taken() + data.len() as u64 > self.longest {
+            return Err(Error::TooLong(self.longest));
         }
         while !data.is_empty() {
             let (piece, rest) = data.split_at(data.len().min(PIECE));
@@ -209,14 +222,18 @@ impl Writer {
         }
     }
 
-    /// What was not saved is not to be. Nothing of it was visible.
-    pub(super) async fn discard(mut self) {
-        for flight in self.flights.drain(..) {
-            // The number is used up; what becomes of the part does not matter.
-            if let Some(task) = flight.task {
-                task.abort();
-            }
+    /// Ends without saving.
+    pub(super) async fn give_up(self) {
+        match self.mode {
+            AppendMode::Streaming => self.close().await,
+            AppendMode::Atomic => self.discard().await,
         }
+    }
+
+    /// What was not saved is not to be. Nothing of it was visible.
+    async fn discard(mut self) {
+        // Their numbers are used up; what becomes of the parts does not matter.
+        self.flights.clear();
         if let Some(session) = self.session.take()
             && self.base.session.is_none()
         {
@@ -234,7 +251,8 @@ impl Writer {
     }
 
     /// Gives back what is of use to the next writer of this process.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(mut self) {
+        self.flights.clear();
         if let Some(session) = &self.session
             && self.base.session.is_none()
             && self.base.phase != Phase::Finished

@@ -31,6 +31,15 @@ pub(super) struct Flight {
     _memory: Option<OwnedSemaphorePermit>,
 }
 
+/// Nobody waits for it any more.
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
 /// How often a part is sent, each time under another number.
 const ATTEMPTS: u32 = 5;
 
@@ -93,12 +102,13 @@ impl Writer {
             self.land().await?;
         }
         let session = self.session().await?;
-        let number = self.number().await?;
         let old = self.loose.size() - self.loose.fresh.size();
         let mut held = match old.min(size) {
             0 => None,
             old => Some(self.memory_for_old(old, size).await?),
         };
+        // Not before parts that may be sent again, under later numbers.
+        let number = self.number().await?;
         let segments = self.loose.segments.clone();
         let (payload, memory) = self.loose.take(size, &self.shared, self.base.id()).await?;
         self.stale.extend(segments);
@@ -190,11 +200,7 @@ impl Writer {
 
     /// Nothing behind the first part on its way will ever count.
     fn tear(&mut self, error: Error) -> Error {
-        for flight in self.flights.drain(..) {
-            if let Some(task) = flight.task {
-                task.abort();
-            }
-        }
+        self.flights.clear();
         if self.hole == Hole::None {
             self.hole = Hole::Torn;
         }
@@ -223,9 +229,6 @@ impl Writer {
 
     /// Has the store know that more numbers are ours. What is stored by now is saved with that.
     async fn reserve_numbers(&mut self) -> Result<()> {
-        if self.base.session.is_none() {
-            return Ok(());
-        }
         let composed = match self.mode {
             AppendMode::Streaming if self.shared.profile.lasting_parts => {
                 Box::pin(self.compose(Reach::Parts)).await?
@@ -234,6 +237,7 @@ impl Writer {
             AppendMode::Streaming | AppendMode::Atomic => None,
         };
         let mut state = composed.unwrap_or_else(|| self.base.clone());
+        self.name_session(&mut state);
         if self.granted.is_empty() {
             self.granted = state.reserve(self.reserve, self.shared.profile.max_parts);
         }

@@ -72,13 +72,10 @@ impl Writer {
 
     /// Sends what has to be a part, and waits for all that are on their way.
     async fn send_rest(&mut self, reach: Reach) -> Result<()> {
-        if reach == Reach::All && self.hole == Hole::None {
-            let last = self.is_complete() && self.session.is_some();
-            while last && self.loose.size() > 0 {
-                let size = self.loose.size().min(self.base.part_size);
-                self.dispatch(size).await?;
-            }
-        }
+        let sent = match reach {
+            Reach::All => self.send_last().await,
+            Reach::Parts | Reach::SoFar => Ok(()),
+        };
         // A store that has to be told to keep parts forgets those that are not named then.
         let all = reach == Reach::All || !self.shared.profile.lasting_parts;
         while let Some(flight) = self.flights.front() {
@@ -86,6 +83,16 @@ impl Writer {
                 break;
             }
             self.land().await?;
+        }
+        sent
+    }
+
+    /// What is left of a complete upload is its last part.
+    async fn send_last(&mut self) -> Result<()> {
+        let last = self.is_complete() && self.session.is_some() && self.hole == Hole::None;
+        while last && self.loose.size() > 0 {
+            let size = self.loose.size().min(self.base.part_size);
+            self.dispatch(size).await?;
         }
         Ok(())
     }
@@ -121,17 +128,25 @@ impl Writer {
             // Only a beginning of what was loose has landed.
             return Ok(None);
         }
-        if state.session.is_none() && self.session.is_some() {
-            state.number = self.numbers.start;
-            self.numbers = state.reserve_ahead(LAST_RESERVE, self.shared.profile.max_parts);
-        }
-        state.session = self.session.clone();
+        self.name_session(&mut state);
         if self.base.session.is_some() && self.numbers.is_empty() {
             // Whoever goes on need not ask for them by a write of its own.
             self.granted = state.reserve_ahead(self.reserve, self.shared.profile.max_parts);
         }
         state.touch(SystemTime::now());
         Ok(Some(state))
+    }
+
+    /// Has the state name the session. From then on others may go on in it: numbers behind those that are
+    /// reserved with that may be theirs, whether it is known or not that the state is stored.
+    pub(super) fn name_session(&mut self, state: &mut State) {
+        if state.session.is_none() && self.session.is_some() {
+            state.number = self.numbers.start;
+            let granted = state.reserve_ahead(LAST_RESERVE, self.shared.profile.max_parts);
+            self.numbers.end = self.numbers.end.min(granted.end);
+            self.granted = granted;
+        }
+        state.session.clone_from(&self.session);
     }
 
     /// Whether the tail would be too long to be written with the state.
@@ -187,13 +202,16 @@ impl Writer {
         let named = state.segments.clone();
         let id = state.id().clone();
         let granted = mem::take(&mut self.granted);
+        let was_named = self.base.session.is_some();
         let mut turn = self.enter().await?;
         let replaced = self.replace(&mut turn.held, state).await;
         self.saving = None;
         self.leave(turn, replaced)?;
         if !granted.is_empty() {
             self.numbers = granted;
-            self.reserve = (self.reserve * 2).min(LAST_RESERVE);
+            if was_named {
+                self.reserve = (self.reserve * 2).min(LAST_RESERVE);
+            }
         }
         self.session = self.session.take().map(|session| {
             let stored = self.base.session.clone();

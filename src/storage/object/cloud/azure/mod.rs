@@ -20,8 +20,10 @@ use object_store::{
 
 use self::requests::{COPY_STATUS, Pace, text};
 use super::{
-    super::bucket::{
-        Bucket, Completion, Listed, OWNER, Object, Part, Profile, Scope, Session, Stat,
+    super::{
+        bucket::{Bucket, Listed, OWNER, Object, Part, Stat},
+        profile::Profile,
+        scope::{Scope, Session},
     },
     objects,
     raw::{Names, Raw, condition, not_supported},
@@ -96,16 +98,7 @@ impl Azure {
 #[async_trait]
 impl Bucket for Azure {
     fn profile(&self) -> Profile {
-        Profile {
-            min_part: 1,
-            max_part: 4_000 << 20,
-            max_parts: 50_000,
-            equal_parts: false,
-            completion: Completion::Staged,
-            lasting_parts: false,
-            max_object: 50_000 * (4000 << 20),
-            max_sources: 0,
-        }
+        Profile::azure()
     }
 
     async fn get(&self, path: &Path, limit: Option<u64>) -> Result<Object> {
