@@ -4,6 +4,7 @@ use http::{StatusCode, Uri};
 use tower::BoxError;
 
 use super::uri::Shown;
+use crate::protocol::Extension;
 
 /// Why a request or an upload failed, and what to do about it.
 ///
@@ -75,6 +76,10 @@ impl Error {
 
     pub(crate) fn setting(what: impl Into<String>) -> Self {
         Self::new(Kind::Setting(what.into()))
+    }
+
+    pub(crate) fn not_offered(extension: Extension) -> Self {
+        Self::new(Kind::NotOffered(extension.name()))
     }
 
     pub(crate) fn read(error: io::Error) -> Self {

@@ -1,14 +1,37 @@
 //! The client: uploads that go on where they were interrupted.
 
+mod append;
+mod body;
+mod client;
+mod concat;
+mod config;
+mod create;
 mod error;
+mod exchange;
 mod fingerprint;
+mod inspect;
+mod options;
+mod rate;
+mod retry;
 mod source;
+mod terminate;
+mod transport;
 mod uri;
 pub mod url_store;
 
 pub use self::{
+    append::{Appended, Chunk},
+    body::Body,
+    client::Client,
+    config::{Answer, HeaderSource, HttpVersion},
+    create::{Created, NewUpload},
     error::Error,
     fingerprint::{Described, Fingerprint},
+    inspect::{Role, UploadInfo},
+    options::ServerInfo,
+    rate::RateLimit,
+    retry::{RetryPolicy, Verdict},
     source::Source,
+    transport::{Proxy, Tls},
     url_store::UrlStore,
 };
