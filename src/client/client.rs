@@ -1,8 +1,12 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Buf;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
-use tokio::{sync::OnceCell, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 use tower::{BoxError, Service};
 
 use super::{
@@ -31,9 +35,10 @@ use super::{
 #[must_use = "a client does nothing by itself"]
 pub struct Client {
     config: Arc<Config>,
-    transport: Arc<OnceCell<Arc<dyn Transport>>>,
+    transport: Arc<OnceLock<Arc<dyn Transport>>>,
     reach: Reach,
-    pub(crate) server: Arc<OnceCell<ServerInfo>>,
+    /// What it offers; `None` of a server that does not tell.
+    pub(crate) server: Arc<OnceLock<Option<ServerInfo>>>,
 }
 
 /// Where the server is.
@@ -83,7 +88,7 @@ impl Client {
     {
         let transport: Arc<dyn Transport> = Arc::new(InProcess(service));
         Self {
-            transport: Arc::new(OnceCell::new_with(Some(transport))),
+            transport: Arc::new(OnceLock::from(transport)),
             reach: Reach::Process,
             ..Self::new(endpoint)
         }
@@ -231,13 +236,14 @@ impl Client {
     }
 
     pub(crate) async fn transport(&self) -> Result<&Arc<dyn Transport>, Error> {
-        let connect = || async {
-            let connections = self.config.connections.clone();
-            let hyper = spawn_blocking(move || Hyper::new(&connections)).await;
-            let hyper = hyper.map_err(|error| Error::setting("TLS failed").because(error))??;
-            Ok(Arc::new(hyper) as Arc<dyn Transport>)
-        };
-        self.transport.get_or_try_init(connect).await
+        if let Some(transport) = self.transport.get() {
+            return Ok(transport);
+        }
+        let connections = self.config.connections.clone();
+        let hyper = spawn_blocking(move || Hyper::new(&connections)).await;
+        let hyper = hyper.map_err(|error| Error::setting("TLS failed").because(error))??;
+        // Somebody may have been faster: one pool is enough.
+        Ok(self.transport.get_or_init(|| Arc::new(hyper)))
     }
 
     fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {

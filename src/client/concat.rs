@@ -17,7 +17,13 @@ impl Client {
     /// # Errors
     /// Whatever goes wrong on the way; [`Error::is_setting`] if there are no parts.
     pub async fn concat(&self, parts: &[Uri], metadata: &Metadata) -> Result<Created, Error> {
-        self.retried(|_| self.concat_once(parts, metadata)).await
+        let mut retries = self.retries();
+        loop {
+            match self.concat_once(parts, metadata).await {
+                Ok(created) => return Ok(created),
+                Err(error) => retries.after(error).await?,
+            }
+        }
     }
 
     pub(crate) async fn concat_once(

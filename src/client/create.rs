@@ -9,7 +9,7 @@ use http::{
 use super::{
     Client, Error,
     append::{Loaded, OCTETS},
-    exchange::{Call, Head, Nothing, Outgoing},
+    exchange::{Call, Head, Outgoing},
     inspect::{expires, offset},
     uri::{is_downgrade, resolve},
 };
@@ -104,14 +104,14 @@ impl Client {
     /// # Errors
     /// Whatever goes wrong on the way, or a server that names no usable URL.
     pub async fn create(&self, upload: NewUpload) -> Result<Created, Error> {
-        self.retried(|_| async {
-            let mut content = Loaded::new(upload.content.clone());
-            match upload.content.is_empty() {
-                true => self.create_once(&upload, &mut Nothing).await,
-                false => self.create_once(&upload, &mut content).await,
+        let mut retries = self.retries();
+        let mut content = Loaded::new(upload.content.clone());
+        loop {
+            match self.create_once(&upload, &mut content).await {
+                Ok(created) => return Ok(created),
+                Err(error) => retries.after(error).await?,
             }
-        })
-        .await
+        }
     }
 
     pub(crate) async fn create_once(

@@ -6,12 +6,14 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
     header::{CONTENT_LENGTH, LOCATION, RETRY_AFTER, USER_AGENT},
 };
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use tokio::time::{Instant, sleep, timeout};
+use tower::BoxError;
 
 use super::{
     Answer, Body, Client, Error,
@@ -96,8 +98,7 @@ impl Client {
         let (uri, answer) = self.open(call, content).await?;
         let (head, body) = answer.into_parts();
         // So that the connection can be used again.
-        let drained = http_body_util::Limited::new(body, DRAINED).collect();
-        let _ = timeout(DRAIN_TIME, drained).await;
+        rest(body).await;
         Ok(Head {
             uri,
             status: head.status,
@@ -275,15 +276,26 @@ async fn refusal(answer: Answered) -> Error {
         .get(http::header::CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
         .is_some_and(|kind| kind.starts_with("text/plain"));
-    let read = timeout(
-        DRAIN_TIME,
-        http_body_util::Limited::new(body, DRAINED).collect(),
-    );
-    let text = match read.await {
-        Ok(Ok(body)) if is_text => first_line(&body.to_bytes()),
-        _ => String::new(),
+    let text = rest(body).await;
+    let shown = if is_text { &text[..] } else { b"" };
+    refused(head.status, &head.headers, first_line(shown))
+}
+
+/// What comes of an answer's body, within limits of size and time.
+async fn rest(mut body: UnsyncBoxBody<Bytes, BoxError>) -> BytesMut {
+    let mut text = BytesMut::new();
+    let read = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            if let Ok(data) = frame.into_data() {
+                text.extend_from_slice(&data);
+            }
+            if text.len() > DRAINED {
+                break;
+            }
+        }
     };
-    refused(head.status, &head.headers, text)
+    let _ = timeout(DRAIN_TIME, read).await;
+    text
 }
 
 fn refused(status: StatusCode, headers: &HeaderMap, text: String) -> Error {

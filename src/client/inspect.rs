@@ -96,7 +96,13 @@ impl Client {
     /// [`Error::is_not_found`] of an upload that does not exist (any more), and whatever goes wrong on
     /// the way.
     pub async fn inspect(&self, url: &Uri) -> Result<UploadInfo, Error> {
-        self.retried(|_| self.inspect_once(url)).await
+        let mut retries = self.retries();
+        loop {
+            match self.inspect_once(url).await {
+                Ok(info) => return Ok(info),
+                Err(error) => retries.after(error).await?,
+            }
+        }
     }
 
     pub(crate) async fn inspect_once(&self, url: &Uri) -> Result<UploadInfo, Error> {

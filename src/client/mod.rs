@@ -9,13 +9,16 @@ mod create;
 mod error;
 mod exchange;
 mod fingerprint;
+mod handle;
 mod inspect;
 mod options;
+mod progress;
 mod rate;
 mod retry;
 mod source;
 mod terminate;
 mod transport;
+mod upload;
 mod uri;
 pub mod url_store;
 
@@ -27,11 +30,14 @@ pub use self::{
     create::{Created, NewUpload},
     error::Error,
     fingerprint::{Described, Fingerprint},
+    handle::{Cancel, Controller, Handle},
     inspect::{Role, UploadInfo},
     options::ServerInfo,
+    progress::Progress,
     rate::RateLimit,
     retry::{RetryPolicy, Verdict},
     source::Source,
     transport::{Proxy, Tls},
-    url_store::UrlStore,
+    upload::{AfterSuccess, Leftovers, Upload, Uploaded, WhenClaimed},
+    url_store::{MemoryUrlStore, UrlStore},
 };

@@ -68,29 +68,49 @@ impl Client {
     /// # Errors
     /// Whatever goes wrong on the way; [`Error::is_protocol`] if it is no tus server.
     pub async fn options(&self) -> Result<ServerInfo, Error> {
-        self.retried(|_| async {
-            let head = self
-                .ask(Call::new(Method::OPTIONS, &self.config().endpoint))
-                .await?;
-            ServerInfo::parse(&head.headers)
-        })
-        .await
-    }
-
-    /// What [`options`](Self::options) said last; asks if nobody did.
-    pub(crate) async fn known_options(&self) -> Result<&ServerInfo, Error> {
-        self.server.get_or_try_init(|| self.options()).await
-    }
-
-    /// As [`known_options`](Self::known_options), of a server that may not answer OPTIONS at all.
-    pub(crate) async fn perhaps_options(&self) -> Option<&ServerInfo> {
-        match self.known_options().await {
-            Ok(info) => Some(info),
-            Err(error) => {
-                tracing::debug!(%error, "the server does not tell what it offers");
-                None
+        let mut retries = self.retries();
+        loop {
+            match self.options_once().await {
+                Ok(info) => return Ok(info),
+                Err(error) => retries.after(error).await?,
             }
         }
+    }
+
+    async fn options_once(&self) -> Result<ServerInfo, Error> {
+        let call = Call::new(Method::OPTIONS, &self.config().endpoint);
+        ServerInfo::parse(&self.ask(call).await?.headers)
+    }
+
+    /// What was found out before.
+    pub(crate) fn remembered_options(&self) -> Option<&ServerInfo> {
+        self.server.get()?.as_ref()
+    }
+
+    /// What was found out before, or now.
+    pub(crate) async fn known_options(&self) -> Result<&ServerInfo, Error> {
+        if self.server.get().is_none() {
+            let info = self.options().await?;
+            // Somebody may have been faster.
+            let _ = self.server.set(Some(info));
+        }
+        self.remembered_options()
+            .ok_or_else(|| Error::protocol("does not answer OPTIONS"))
+    }
+
+    /// As [`known_options`](Self::known_options), of a server that may not answer OPTIONS at all: nothing
+    /// depends on it.
+    pub(crate) async fn perhaps_options(&self) -> Option<&ServerInfo> {
+        if self.server.get().is_none() {
+            let info = match self.options_once().await {
+                Ok(info) => Some(info),
+                // It will say the same the next time.
+                Err(error) if !error.is_retryable() => None,
+                Err(_) => return None,
+            };
+            let _ = self.server.set(info);
+        }
+        self.remembered_options()
     }
 }
 

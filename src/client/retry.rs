@@ -100,26 +100,36 @@ impl RetryPolicy {
     }
 }
 
+/// Counts the failures of something that may be done twice.
+pub(crate) struct Retries<'c> {
+    policy: &'c RetryPolicy,
+    failures: u32,
+}
+
 impl Client {
-    /// Does what may be done twice until it succeeds or the policy ends it. `once` is told how often it
-    /// failed so far.
-    pub(crate) async fn retried<T, R>(&self, once: impl Fn(u32) -> R) -> Result<T, Error>
-    where
-        R: Future<Output = Result<T, Error>>,
-    {
-        let mut failures = 0;
-        loop {
-            let error = match once(failures).await {
-                Ok(done) => return Ok(done),
-                Err(error) => error,
-            };
-            failures += 1;
-            let Some(pause) = self.config().retry.pause(&error, failures, dice()) else {
-                return Err(error);
-            };
-            tracing::info!(%error, failures, ?pause, "trying again");
-            sleep(pause).await;
+    pub(crate) fn retries(&self) -> Retries<'_> {
+        Retries {
+            policy: &self.config().retry,
+            failures: 0,
         }
+    }
+}
+
+impl Retries<'_> {
+    /// How often it failed so far.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Waits until it may be tried again; the error if it may not.
+    pub(crate) async fn after(&mut self, error: Error) -> Result<(), Error> {
+        self.failures += 1;
+        let Some(pause) = self.policy.pause(&error, self.failures, dice()) else {
+            return Err(error);
+        };
+        tracing::info!(%error, failures = self.failures, ?pause, "trying again");
+        sleep(pause).await;
+        Ok(())
     }
 }
 

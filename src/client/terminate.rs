@@ -8,14 +8,14 @@ impl Client {
     /// # Errors
     /// [`Error::is_not_found`] of an upload that does not exist, and whatever goes wrong on the way.
     pub async fn terminate(&self, url: &Uri) -> Result<(), Error> {
-        self.retried(|failures| async move {
+        let mut retries = self.retries();
+        loop {
             match self.ask(Call::new(Method::DELETE, url)).await {
-                Ok(_) => Ok(()),
+                Ok(_) => return Ok(()),
                 // The first one may have done it, and its answer was lost.
-                Err(error) if failures > 0 && error.is_not_found() => Ok(()),
-                Err(error) => Err(error.of_upload(Some(url))),
+                Err(error) if retries.failures() > 0 && error.is_not_found() => return Ok(()),
+                Err(error) => retries.after(error.of_upload(Some(url))).await?,
             }
-        })
-        .await
+        }
     }
 }

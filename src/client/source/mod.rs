@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream::BoxStream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeek};
 
-pub(crate) use self::opened::{Opened, Whole};
+pub(crate) use self::opened::Opened;
 use self::{reader::Seekable, stream::Replay};
 use super::{Error, error::Kind};
 

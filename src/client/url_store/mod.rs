@@ -121,11 +121,11 @@ pub struct StoredPart {
 
 /// Whoever has it is the only one who uploads a key's content. Dropping it gives it back.
 #[must_use = "a claim that is dropped is given back"]
-pub struct Claim(#[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Any + Send>);
+pub struct Claim(#[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Any + Send + Sync>);
 
 impl Claim {
     /// A claim that is given back by dropping `guard`.
-    pub fn new(guard: impl Send + 'static) -> Self {
+    pub fn new(guard: impl Send + Sync + 'static) -> Self {
         Self(Box::new(guard))
     }
 }
