@@ -1,1 +1,23 @@
-//! x
+//! The client against this crate's own server, over real sockets and in process.
+//!
+//! - `uploads`: each kind of source and setting
+//! - `resuming`: what was interrupted goes on
+//! - `retries`: servers that fail, refuse and fall silent
+//! - `parallel`: parts that become one
+//! - `handles`: pause, resume, cancel, progress
+//! - `by_hand`: single operations
+//! - `secrets`: where credentials go, and where not
+//! - `downloads`: and their resumption
+//! - `support`: the server, and requests that are seen
+
+// Outside `#[test]` functions clippy does not see that this is all test code.
+#![allow(clippy::unwrap_used)]
+
+mod by_hand;
+mod handles;
+mod parallel;
+mod resuming;
+mod retries;
+mod secrets;
+mod support;
+mod uploads;

@@ -145,11 +145,6 @@ impl Engine {
         self
     }
 
-    /// Failures since the last progress.
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures
-    }
-
     pub(crate) fn start(&mut self) -> Plan {
         match self.url {
             Url::None => self.create(),
@@ -192,6 +187,7 @@ impl Engine {
                 "has {here} bytes, and the upload on the server {there}: it is another one"
             ))));
         }
+        self.length = self.length.or(length);
         self.declared = match length {
             Some(_) => Declared::Yes,
             None => Declared::No,
@@ -214,7 +210,7 @@ impl Engine {
                 "was sent bytes {from} to {} and says that {offset} are stored",
                 from.saturating_add(sent)
             ))),
-            Some(offset) if sent > 0 && offset <= from => {
+            Some(offset) if offset <= from && (sent > 0 || length.is_none()) => {
                 let error = Error::protocol(format!("took {sent} bytes and stored none of them"));
                 self.again(error, Verdict::Retry, dice)
             }

@@ -242,6 +242,19 @@ fn courses() {
             &["create", "send 0!", "send 4!", "done 4"],
         ),
         (
+            "the answer to the length was lost",
+            Engine::new(RetryPolicy::default(), Url::None, None),
+            vec![
+                created(),
+                failed(Error::new(Kind::Interrupted)),
+                Event::Stands {
+                    offset: 4,
+                    length: Some(4),
+                },
+            ],
+            &["create", "send 0!", "inspect", "done 4"],
+        ),
+        (
             "after a pause: ask",
             engine(Url::None),
             vec![created(), Event::Resumed, stands(8)],
@@ -281,7 +294,7 @@ fn progress_starts_the_count_anew() {
     for offset in 1..1000 {
         assert_eq!(name(&engine.on(cut(), 0.0)), "inspect");
         engine.on(stands(offset), 0.0);
-        assert_eq!(engine.failures(), 0);
+        assert_eq!(engine.failures, 0);
     }
     // Bytes that were stored before are no progress.
     for _ in 0..3 {
