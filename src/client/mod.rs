@@ -6,6 +6,7 @@ mod client;
 mod concat;
 mod config;
 mod create;
+mod download;
 mod error;
 mod exchange;
 mod fingerprint;
@@ -28,6 +29,7 @@ pub use self::{
     client::Client,
     config::{Answer, HeaderSource, HttpVersion},
     create::{Created, NewUpload},
+    download::Download,
     error::Error,
     fingerprint::{Described, Fingerprint},
     handle::{Cancel, Controller, Handle},

@@ -14,6 +14,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod by_hand;
+mod downloads;
 mod handles;
 mod parallel;
 mod resuming;

@@ -39,6 +39,8 @@ pub(crate) enum Instead {
     LoseAnswer,
     /// So many bytes of its body are served, then the connection ends.
     CutAfter(u64),
+    /// It is served, and the answer ends after so many bytes.
+    CutAnswer(u64),
     /// Nothing, ever.
     Silence,
 }
@@ -220,15 +222,26 @@ async fn serve(
             let _ = answer(tus.oneshot(request).await);
             Err("the connection is cut".into())
         }
+        Some(Instead::CutAnswer(bytes)) => {
+            let answer = answer(tus.oneshot(request).await);
+            Ok(answer.map(|body| {
+                let body = cut_after(bytes, body);
+                BodyExt::boxed_unsync(StreamBody::new(body))
+            }))
+        }
         Some(Instead::Silence) => std::future::pending().await,
     }
 }
 
 /// So many bytes of the body, then an error.
-fn cut_after(
+fn cut_after<B>(
     bytes: u64,
-    body: Incoming,
-) -> impl Stream<Item = Result<Frame<Bytes>, BoxError>> + Send {
+    body: B,
+) -> impl Stream<Item = Result<Frame<Bytes>, BoxError>> + Send
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
     let state = (body.into_data_stream(), bytes);
     stream::try_unfold(state, |(mut frames, left)| async move {
         if left == 0 {
@@ -237,7 +250,7 @@ fn cut_after(
         let Some(frame) = frames.next().await else {
             return Ok(None);
         };
-        let mut frame = frame?;
+        let mut frame = frame.map_err(Into::into)?;
         frame.truncate(usize::try_from(left)?);
         let left = left - frame.len() as u64;
         Ok(Some((Frame::data(frame), (frames, left))))
