@@ -41,8 +41,7 @@ enum Piece {
 impl Body {
     /// A body of `length` bytes, or one of unknown length that ends with trailers, and the way into it.
     pub(crate) fn channel(length: Option<u64>) -> (BodySender, Self) {
-        // One piece waits while another is sent. More would only be more memory.
-        let (sender, pieces) = mpsc::channel(1);
+        let (sender, pieces) = mpsc::channel(WAITING);
         let sender = BodySender {
             pieces: sender,
             pulse: Pulse::default(),
@@ -154,6 +153,9 @@ impl Pulse {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+/// Pieces that wait: enough not to wake somebody for each, and few enough not to be memory.
+const WAITING: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -207,7 +207,10 @@ mod tests {
     #[test]
     fn userinfo_becomes_basic_authorization() {
         for (userinfo, expected) in [
-            ("Aladdin:open%20sesame", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            (
+                "Aladdin:open%20sesame",
+                "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+            ),
             ("a", "Basic YTo="),
             ("%zz:%4", "Basic JXp6OiU0"),
         ] {
@@ -222,7 +225,9 @@ mod tests {
             HeaderName::from_static("x-key"),
             HeaderValue::from_static("hidden"),
         );
-        config.trusted = Origin::of(&Uri::from_static("https://b.org")).into_iter().collect();
+        config.trusted = Origin::of(&Uri::from_static("https://b.org"))
+            .into_iter()
+            .collect();
         for (uri, count) in [
             ("https://a.org/files/1", 2),
             ("https://b.org/1", 2),

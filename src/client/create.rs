@@ -15,9 +15,7 @@ use super::{
 };
 use crate::protocol::{
     Length, Metadata,
-    header::{
-        UPLOAD_CONCAT, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET,
-    },
+    header::{UPLOAD_CONCAT, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET},
 };
 
 /// An upload to be created.

@@ -334,10 +334,7 @@ mod tests {
         let error = status(404).of_upload(Some(&url));
         for text in [error.to_string(), format!("{error:?}")] {
             assert!(text.contains("https://example.org/files/1"), "{text}");
-            assert!(
-                !text.contains("word") && !text.contains("hidden"),
-                "{text}"
-            );
+            assert!(!text.contains("word") && !text.contains("hidden"), "{text}");
         }
         assert_eq!(error.upload_url(), Some(&url));
     }

@@ -140,12 +140,7 @@ impl Client {
         let (sender, body) = Body::channel(content.length());
         let started = Instant::now();
         let answer = transport.send(head.map(|()| body));
-        let waiting = wait(
-            config,
-            sender.pulse(),
-            content.send(&sender),
-            answer,
-        );
+        let waiting = wait(config, sender.pulse(), content.send(&sender), answer);
         let answer = waiting.await?;
         let status = answer.status();
         tracing::debug!(

@@ -74,10 +74,7 @@ impl RetryPolicy {
     }
 
     /// Asked about each failure with the number of attempts made so far. Default: none.
-    pub fn judge(
-        mut self,
-        judge: impl Fn(&Error, u32) -> Verdict + Send + Sync + 'static,
-    ) -> Self {
+    pub fn judge(mut self, judge: impl Fn(&Error, u32) -> Verdict + Send + Sync + 'static) -> Self {
         self.judge = Some(Arc::new(judge));
         self
     }
@@ -213,9 +210,6 @@ mod tests {
         assert!(stubborn.pause(&forbidden, 1, 0.0).is_some());
         assert!(stubborn.pause(&forbidden, 10, 0.0).is_none());
         let meek = policy.judge(|_, _| Verdict::GiveUp);
-        assert!(
-            meek.pause(&Error::new(Kind::Interrupted), 1, 0.0)
-                .is_none()
-        );
+        assert!(meek.pause(&Error::new(Kind::Interrupted), 1, 0.0).is_none());
     }
 }

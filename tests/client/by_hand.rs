@@ -29,7 +29,10 @@ async fn an_upload_by_hand() {
     assert!(wrong.is_retryable());
     assert_eq!(wrong.upload_url(), Some(&url));
 
-    client.append(&url, Chunk::new(3, "de").length(5)).await.unwrap();
+    client
+        .append(&url, Chunk::new(3, "de").length(5))
+        .await
+        .unwrap();
     assert!(client.inspect(&url).await.unwrap().is_complete());
     client.terminate(&url).await.unwrap();
     assert!(client.inspect(&url).await.unwrap_err().is_not_found());
@@ -42,7 +45,9 @@ async fn parts_by_hand() {
     let client = server.client();
     let mut parts = Vec::new();
     for content in ["abc", "de"] {
-        let new = NewUpload::new(content.len() as u64).partial().content(content);
+        let new = NewUpload::new(content.len() as u64)
+            .partial()
+            .content(content);
         let created = client.create(new).await.unwrap();
         assert_eq!(created.offset, Some(content.len() as u64));
         let role = client.inspect(&created.url).await.unwrap().role;
@@ -53,7 +58,13 @@ async fn parts_by_hand() {
     assert_eq!(server.content(&whole.url).await, b"abcde");
     let role = client.inspect(&whole.url).await.unwrap().role;
     assert!(matches!(role, Role::Final(urls) if urls.len() == 2));
-    assert!(client.concat(&[], &Metadata::default()).await.unwrap_err().is_setting());
+    assert!(
+        client
+            .concat(&[], &Metadata::default())
+            .await
+            .unwrap_err()
+            .is_setting()
+    );
 }
 
 #[tokio::test]
@@ -82,7 +93,10 @@ async fn a_proxy_that_knows_only_post_is_served() {
     let seen = server.seen();
     assert_eq!(seen[1].header("x-http-method-override"), "PATCH");
     assert_eq!(seen[2].header("x-http-method-override"), "DELETE");
-    assert_ne!(seen[1].header("x-request-id"), seen[2].header("x-request-id"));
+    assert_ne!(
+        seen[1].header("x-request-id"),
+        seen[2].header("x-request-id")
+    );
     assert_eq!(seen[1].header("x-request-id").len(), 36);
 }
 
@@ -91,7 +105,16 @@ async fn a_server_that_speaks_no_tus_is_told_so() {
     let server = Server::disturbed(|_, _| Some(Instead::Status(200))).await;
     let client = server.client();
     assert!(client.options().await.unwrap_err().is_protocol());
-    assert!(client.inspect(&server.endpoint()).await.unwrap_err().is_protocol());
+    assert!(
+        client
+            .inspect(&server.endpoint())
+            .await
+            .unwrap_err()
+            .is_protocol()
+    );
     let error = client.upload(bytes(9)).await.unwrap_err();
-    assert!(error.is_protocol() && error.to_string().contains("Location"), "{error}");
+    assert!(
+        error.is_protocol() && error.to_string().contains("Location"),
+        "{error}"
+    );
 }

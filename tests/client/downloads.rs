@@ -19,16 +19,32 @@ async fn cutting(cuts: usize) -> (Server, http::Uri) {
         Some(Instead::CutAnswer(500_000))
     })
     .await;
-    let url = server.client().upload(bytes(SIZE)).await.unwrap().url().clone();
+    let url = server
+        .client()
+        .upload(bytes(SIZE))
+        .await
+        .unwrap()
+        .url()
+        .clone();
     (server, url)
 }
 
 #[tokio::test]
 async fn a_download_goes_on_where_it_was_cut() {
     let (server, url) = cutting(4).await;
-    let pieces: Vec<_> = server.client().download(&url).stream().try_collect().await.unwrap();
+    let pieces: Vec<_> = server
+        .client()
+        .download(&url)
+        .stream()
+        .try_collect()
+        .await
+        .unwrap();
     assert!(pieces.concat() == bytes(SIZE));
-    let gets: Vec<_> = server.seen().into_iter().filter(|seen| seen.method == "GET").collect();
+    let gets: Vec<_> = server
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.method == "GET")
+        .collect();
     assert_eq!(gets.len(), 5);
     assert_eq!(gets[1].header("range"), "bytes=500000-");
     assert!(!gets[1].header("if-range").is_empty());

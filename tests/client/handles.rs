@@ -8,7 +8,10 @@ async fn a_paused_upload_goes_on() {
     let server = Server::start().await;
     let content = bytes(2_000_000);
     let limit = RateLimit::per_second(2_000_000);
-    let upload = server.client().upload(content.clone()).rate_limit(limit.clone());
+    let upload = server
+        .client()
+        .upload(content.clone())
+        .rate_limit(limit.clone());
     let upload = upload.start();
     let mut progress = upload.progress();
     while progress.next().await.unwrap().sent < 500_000 {}

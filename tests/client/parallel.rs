@@ -1,6 +1,4 @@
-use tower_tus::client::{
-    Fingerprint, Leftovers, MemoryUrlStore, RetryPolicy, Source, UrlStore,
-};
+use tower_tus::client::{Fingerprint, Leftovers, MemoryUrlStore, RetryPolicy, Source, UrlStore};
 
 use crate::support::{Instead, Server, bytes};
 
@@ -31,10 +29,19 @@ async fn ranges_become_one_upload() {
 async fn several_files_become_one_upload() {
     let server = Server::start().await;
     let sources = [4, 0, 900_000, 2].map(|size| Source::bytes(bytes(size)));
-    let done = server.client().upload(Source::concat(sources)).parallel(2).await.unwrap();
+    let done = server
+        .client()
+        .upload(Source::concat(sources))
+        .parallel(2)
+        .await
+        .unwrap();
     let expected = [4, 0, 900_000, 2].map(bytes).concat();
     assert!(server.content(done.url()).await == expected);
-    let posts = server.seen().iter().filter(|seen| seen.method == "POST").count();
+    let posts = server
+        .seen()
+        .iter()
+        .filter(|seen| seen.method == "POST")
+        .count();
     assert_eq!(posts, 5);
 }
 
@@ -65,7 +72,11 @@ async fn parts_go_on_where_they_were() {
     };
     assert!(failures > 0);
     assert!(server.content(done.url()).await == content);
-    let posts = server.seen().iter().filter(|seen| seen.method == "POST").count();
+    let posts = server
+        .seen()
+        .iter()
+        .filter(|seen| seen.method == "POST")
+        .count();
     assert_eq!(posts, 5);
 }
 
@@ -85,8 +96,16 @@ async fn leftovers_are_removed_if_asked() {
             .await
             .unwrap_err();
         assert_eq!(error.status().unwrap(), 400);
-        let created = server.seen().iter().filter(|seen| seen.method == "POST").count();
-        let removed = server.seen().iter().filter(|seen| seen.method == "DELETE").count();
+        let created = server
+            .seen()
+            .iter()
+            .filter(|seen| seen.method == "POST")
+            .count();
+        let removed = server
+            .seen()
+            .iter()
+            .filter(|seen| seen.method == "DELETE")
+            .count();
         assert_eq!(removed, if left { 0 } else { created });
     }
 }
@@ -95,6 +114,11 @@ async fn leftovers_are_removed_if_asked() {
 async fn what_cannot_be_split_is_refused() {
     let server = Server::start().await;
     let stream = Source::read_once(std::io::Cursor::new(bytes(9)));
-    let error = server.client().upload(stream).parallel(2).await.unwrap_err();
+    let error = server
+        .client()
+        .upload(stream)
+        .parallel(2)
+        .await
+        .unwrap_err();
     assert!(error.is_setting(), "{error}");
 }

@@ -1,6 +1,7 @@
 use futures::StreamExt;
 use tower_tus::client::{
-    AfterSuccess, Fingerprint, MemoryUrlStore, RateLimit, RetryPolicy, Source, UrlStore, WhenClaimed,
+    AfterSuccess, Fingerprint, MemoryUrlStore, RateLimit, RetryPolicy, Source, UrlStore,
+    WhenClaimed,
 };
 
 use crate::support::{Instead, Server, bytes};
@@ -11,7 +12,8 @@ fn named() -> Fingerprint {
 
 #[tokio::test]
 async fn the_same_content_goes_on_where_it_was() {
-    let server = Server::disturbed(|_, number| (number == 1).then_some(Instead::CutAfter(500_000))).await;
+    let server =
+        Server::disturbed(|_, number| (number == 1).then_some(Instead::CutAfter(500_000))).await;
     let store = MemoryUrlStore::new();
     let content = bytes(2_000_000);
     let upload = || {
@@ -65,9 +67,17 @@ async fn a_url_by_hand_has_to_be_right() {
     let server = Server::start().await;
     let client = server.client();
     let content = bytes(2_000_000);
-    let half = client.upload(content.clone()).stop_at(1_000_000).await.unwrap();
+    let half = client
+        .upload(content.clone())
+        .stop_at(1_000_000)
+        .await
+        .unwrap();
     assert_eq!(half.size(), 1_000_000);
-    let upload = |content| client.upload(Source::bytes(content)).resume_at(half.url().clone());
+    let upload = |content| {
+        client
+            .upload(Source::bytes(content))
+            .resume_at(half.url().clone())
+    };
     assert!(upload(bytes(5)).await.unwrap_err().is_source());
     let done = upload(content.clone()).await.unwrap();
     assert_eq!(done.resumed_from(), 1_000_000);

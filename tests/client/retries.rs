@@ -43,10 +43,9 @@ async fn statuses_that_may_pass_are_waited_out() {
 #[tokio::test]
 async fn statuses_that_stay_are_told_at_once() {
     for status in [400, 401, 403, 415, 501, 505] {
-        let server = Server::disturbed(move |seen, _| {
-            is_patch(seen).then_some(Instead::Status(status))
-        })
-        .await;
+        let server =
+            Server::disturbed(move |seen, _| is_patch(seen).then_some(Instead::Status(status)))
+                .await;
         let error = server.client().upload(bytes(2_000_000)).await.unwrap_err();
         assert_eq!(error.status().unwrap(), status);
         assert!(error.upload_url().is_some());
@@ -91,7 +90,8 @@ async fn a_server_that_never_makes_progress_ends_the_upload() {
         Instead::Status(409),
         Instead::Answer(204, vec![("upload-offset", "0".to_owned())]),
     ] {
-        let server = Server::disturbed(move |seen, _| is_patch(seen).then(|| instead.clone())).await;
+        let server =
+            Server::disturbed(move |seen, _| is_patch(seen).then(|| instead.clone())).await;
         let upload = server.client().upload(bytes(2_000_000));
         let error = upload.retry(policy.clone()).await.unwrap_err();
         assert!(error.upload_url().is_some(), "{error}");

@@ -31,16 +31,18 @@ async fn credentials_do_not_follow_to_another_origin() {
     let other = Server::start().await;
     let elsewhere = other.endpoint().to_string();
     let to = elsewhere.clone();
-    let server = Server::disturbed(move |_, _| {
-        Some(Instead::Answer(307, vec![("location", to.clone())]))
-    })
-    .await;
+    let server =
+        Server::disturbed(move |_, _| Some(Instead::Answer(307, vec![("location", to.clone())])))
+            .await;
     let client = armed(server.client());
     let content = bytes(2_000_000);
     // The content is sent again behind a redirect.
     let done = client.upload(content.clone()).await.unwrap();
     assert!(other.content(done.url()).await == content);
-    client.create(NewUpload::new(5).content("hello")).await.unwrap();
+    client
+        .create(NewUpload::new(5).content("hello"))
+        .await
+        .unwrap();
     assert_eq!(is_armed(&server), [true, true]);
     assert_eq!(is_armed(&other), [false, false, false]);
 
@@ -60,10 +62,9 @@ async fn redirects_that_lose_the_content_or_never_end_are_errors() {
         assert!(error.is_protocol(), "{error}");
         assert_eq!(server.methods(), "POST");
     }
-    let server = Server::disturbed(|_, _| {
-        Some(Instead::Answer(308, vec![("location", "/files".into())]))
-    })
-    .await;
+    let server =
+        Server::disturbed(|_, _| Some(Instead::Answer(308, vec![("location", "/files".into())])))
+            .await;
     let error = server.client().upload(bytes(2_000_000)).await.unwrap_err();
     assert!(error.is_protocol(), "{error}");
     assert_eq!(server.seen().len(), 11);
@@ -76,7 +77,10 @@ async fn userinfo_becomes_authorization_and_is_never_shown() {
     let client = Client::new(endpoint.parse().unwrap()).proxy(Proxy::none());
     let client = quick(client);
     let shown = format!("{client:?} {:?}", client.upload(bytes(1)));
-    assert!(!shown.contains("pass") && !shown.contains("hidden"), "{shown}");
+    assert!(
+        !shown.contains("pass") && !shown.contains("hidden"),
+        "{shown}"
+    );
     client.upload(bytes(10)).await.unwrap();
     let seen = server.seen();
     assert_eq!(seen[0].header("authorization"), "Basic bWU6cGFzcw==");
@@ -94,7 +98,12 @@ async fn observers_see_and_change_requests() {
         })
         .on_response(move |answer| tell.send((answer.method.clone(), answer.status)).unwrap());
     client.upload(bytes(2_000_000)).await.unwrap();
-    assert!(server.seen().iter().all(|seen| seen.header("x-api-key") == "late"));
+    assert!(
+        server
+            .seen()
+            .iter()
+            .all(|seen| seen.header("x-api-key") == "late")
+    );
     let told: Vec<_> = told.try_iter().map(|(_, status)| status.as_u16()).collect();
     assert_eq!(told, [201, 204]);
 }

@@ -149,7 +149,13 @@ pub(crate) async fn content_of(tus: &TusService, url: &Uri) -> Vec<u8> {
         .unwrap();
     let answer = tus.clone().oneshot(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    answer.into_body().collect().await.unwrap().to_bytes().to_vec()
+    answer
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes()
+        .to_vec()
 }
 
 /// Bytes without a period that a mistake could hide behind.
@@ -234,10 +240,7 @@ async fn serve(
 }
 
 /// So many bytes of the body, then an error.
-fn cut_after<B>(
-    bytes: u64,
-    body: B,
-) -> impl Stream<Item = Result<Frame<Bytes>, BoxError>> + Send
+fn cut_after<B>(bytes: u64, body: B) -> impl Stream<Item = Result<Frame<Bytes>, BoxError>> + Send
 where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,

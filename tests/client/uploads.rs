@@ -98,10 +98,15 @@ async fn every_algorithm_is_verified_before_and_behind_the_bytes() {
                 assert!(server.content(done.url()).await == content, "{algorithm}");
             }
         }
-        let patches = server.seen().into_iter().filter(|seen| seen.method == "PATCH");
+        let patches = server
+            .seen()
+            .into_iter()
+            .filter(|seen| seen.method == "PATCH");
         for patch in patches {
             let empty = patch.header("content-length") == "0";
-            let announced = patch.header("trailer").eq_ignore_ascii_case("upload-checksum");
+            let announced = patch
+                .header("trailer")
+                .eq_ignore_ascii_case("upload-checksum");
             let before = !patch.header("upload-checksum").is_empty();
             assert!(empty || announced != before, "{patch:?}");
         }
@@ -125,7 +130,12 @@ async fn small_content_goes_with_the_creation_where_that_is_offered() {
     assert_eq!(server.methods(), "OPTIONS POST");
 
     let server = Server::start().await;
-    server.client().upload(bytes(1000)).create_first().await.unwrap();
+    server
+        .client()
+        .upload(bytes(1000))
+        .create_first()
+        .await
+        .unwrap();
     assert_eq!(server.methods(), "POST PATCH");
 
     let extensions = Extensions::all().without(Extension::CreationWithUpload);
@@ -140,7 +150,11 @@ async fn large_content_is_one_request_unless_it_is_limited() {
     let client = server.client();
     client.upload(bytes(2 << 20)).await.unwrap();
     assert_eq!(server.methods(), "POST PATCH");
-    client.upload(bytes(2 << 20)).chunk_size(1 << 20).await.unwrap();
+    client
+        .upload(bytes(2 << 20))
+        .chunk_size(1 << 20)
+        .await
+        .unwrap();
     assert_eq!(server.methods(), "POST PATCH POST PATCH PATCH");
 }
 
@@ -179,9 +193,19 @@ async fn sources_that_are_not_what_they_were_said_to_be_are_errors() {
 #[tokio::test]
 async fn metadata_is_checked_before_anything_is_sent() {
     let server = Server::start().await;
-    for (key, other) in [("", "x"), ("a b", "x"), ("a,b", "x"), ("ä", "x"), ("x", "x")] {
+    for (key, other) in [
+        ("", "x"),
+        ("a b", "x"),
+        ("a,b", "x"),
+        ("ä", "x"),
+        ("x", "x"),
+    ] {
         let upload = server.client().upload(bytes(1));
-        let error = upload.metadata(key, "1").metadata(other, "2").await.unwrap_err();
+        let error = upload
+            .metadata(key, "1")
+            .metadata(other, "2")
+            .await
+            .unwrap_err();
         assert!(error.is_setting(), "{key:?}: {error}");
     }
     assert_eq!(server.methods(), "");

@@ -63,7 +63,9 @@ fn beside(path: &Path, running: &Running) -> PathBuf {
 /// The file with what is there already of a content of this length.
 async fn open(part: PathBuf, length: Option<u64>) -> Result<(File, u64), Error> {
     let opened = spawn_blocking(move || {
-        let named = part.extension().is_some_and(|extension| extension == "part");
+        let named = part
+            .extension()
+            .is_some_and(|extension| extension == "part");
         let file = OpenOptions::new().create(true).append(true).open(&part)?;
         let there = file.metadata()?.len();
         let usable = named && length.is_some_and(|length| there < length);

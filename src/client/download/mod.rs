@@ -120,6 +120,7 @@ impl Download {
             download: self,
             share,
             offset,
+            skip: 0,
             validator,
             length: None,
             body: None,
@@ -142,6 +143,8 @@ struct Running {
     share: Share,
     /// Bytes that came.
     offset: u64,
+    /// Bytes of the answer that came before.
+    skip: u64,
     validator: Validator,
     /// Size of the whole, once known.
     length: Option<u64>,
@@ -191,7 +194,10 @@ impl Running {
     async fn open(&mut self) -> Result<(), Error> {
         let mut call = Call::new(Method::GET, &self.download.url);
         // What is stored is wanted, not what a server makes of it on the way.
-        call = call.with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        call = call.with(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
         if self.offset > 0 {
             let range = HeaderValue::try_from(format!("bytes={}-", self.offset))
                 .expect("digits are visible ASCII");
@@ -209,14 +215,17 @@ impl Running {
         };
         let (head, body) = answer.into_parts();
         let piece = Piece::parse(head.status, &head.headers)?;
-        if piece.start != self.offset {
-            return Err(range::changed());
-        }
         let validator = Validator::of(&head.headers);
-        let first = self.offset == 0;
-        if !first && !validator.agrees(&self.validator) || piece.differs(self.length) {
+        let begins = self.offset == 0;
+        if !begins && !validator.agrees(&self.validator) || piece.differs(self.length) {
             return Err(range::changed());
         }
+        self.skip = match piece.start {
+            start if start == self.offset => 0,
+            // A server without ranges sends the same once more.
+            0 if validator.is_strong() => self.offset,
+            _ => return Err(range::changed()),
+        };
         self.validator = validator;
         self.length = piece.length;
         self.share.meter().total(self.length);
@@ -242,8 +251,18 @@ impl Running {
             };
         };
         Ok(match frame.into_data() {
-            Ok(data) if !data.is_empty() => Came::Data(data),
-            _ => Came::Nothing,
+            Ok(mut data) => {
+                let known = data
+                    .len()
+                    .min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+                bytes::Buf::advance(&mut data, known);
+                self.skip -= known as u64;
+                match data.is_empty() {
+                    true => Came::Nothing,
+                    false => Came::Data(data),
+                }
+            }
+            Err(_) => Came::Nothing,
         })
     }
 }

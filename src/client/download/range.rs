@@ -31,6 +31,11 @@ impl Validator {
         }
     }
 
+    /// Whether equal ones mean equal bytes.
+    pub(super) fn is_strong(&self) -> bool {
+        matches!(self, Self::Tag(_))
+    }
+
     /// Whether both are of the same content, as far as they tell.
     pub(super) fn agrees(&self, other: &Self) -> bool {
         self == other || *other == Self::None
@@ -51,7 +56,9 @@ impl Piece {
             let length = headers.get(CONTENT_LENGTH).and_then(number);
             return Ok(Self { start: 0, length });
         }
-        let range = headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+        let range = headers
+            .get(CONTENT_RANGE)
+            .and_then(|value| value.to_str().ok());
         range
             .and_then(content_range)
             .ok_or_else(|| Error::protocol("sends a part without telling which"))

@@ -132,11 +132,9 @@ impl Source {
 /// Refuses a source of another length than the one that was declared.
 fn check(opened: Opened, declared: Option<u64>) -> Result<Opened, Error> {
     match (declared, opened.length()) {
-        (Some(declared), Some(actual)) if declared != actual => {
-            Err(Error::new(Kind::Source(format!(
-                "is {actual} bytes long and was said to be {declared}"
-            ))))
-        }
+        (Some(declared), Some(actual)) if declared != actual => Err(Error::new(Kind::Source(
+            format!("is {actual} bytes long and was said to be {declared}"),
+        ))),
         _ => Ok(opened),
     }
 }

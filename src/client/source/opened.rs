@@ -7,7 +7,8 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    PIECE, file::FileReader,
+    PIECE,
+    file::FileReader,
     reader::{Reader, Seekable},
     stream::Replay,
 };

@@ -41,7 +41,10 @@ impl Replay {
 
     /// How many bytes there are, once that is known.
     pub(super) fn length(&self) -> Option<u64> {
-        self.declared.or(self.ended.then_some(self.end))
+        match self.ended {
+            true => Some(self.end),
+            false => self.declared,
+        }
     }
 
     /// Forgets what is stored: everything before `offset`.
@@ -78,7 +81,7 @@ impl Replay {
                     },
                     None => self.stream.next().await,
                 };
-                patience = patience.or(Some(Instant::now() + PATIENCE));
+                patience.get_or_insert_with(|| Instant::now() + PATIENCE);
                 match next.transpose().map_err(Error::read)? {
                     Some(piece) => self.spare = piece,
                     None => self.end()?,

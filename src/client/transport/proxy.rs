@@ -154,9 +154,11 @@ impl Service<Uri> for Routes {
                 }
                 Box::pin(async move { Ok(socks.call(destination).await?) })
             }
-            _ => Box::pin(async move {
-                Err("a proxy's URL starts with http, socks5 or socks5h".into())
-            }),
+            _ => {
+                Box::pin(
+                    async move { Err("a proxy's URL starts with http, socks5 or socks5h".into()) },
+                )
+            }
         }
     }
 }

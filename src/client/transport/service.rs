@@ -26,9 +26,11 @@ where
             let answer = service.oneshot(request).await;
             let answer = answer.map_err(|error| Error::new(Kind::Interrupted).because(error))?;
             Ok(answer.map(|body| {
-                body.map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
-                    .map_err(Into::into)
-                    .boxed_unsync()
+                body.map_frame(|frame| {
+                    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
+                })
+                .map_err(Into::into)
+                .boxed_unsync()
             }))
         })
     }

@@ -252,9 +252,10 @@ impl Engine {
             (Current::Send { .. } | Current::Inspect, Some(status)) if is_gone(status) => {
                 self.gone(error, dice)
             }
-            (Current::Send { .. } | Current::Inspect, Some(StatusCode::CONFLICT | StatusCode::LOCKED))
-                if self.failures == 0 =>
-            {
+            (
+                Current::Send { .. } | Current::Inspect,
+                Some(StatusCode::CONFLICT | StatusCode::LOCKED),
+            ) if self.failures == 0 => {
                 // Mostly an answer that was lost: what was sent is stored.
                 self.failures = 1;
                 self.inspect()

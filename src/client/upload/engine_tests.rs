@@ -19,7 +19,10 @@ fn cut() -> Event {
 }
 
 fn failed(error: Error) -> Event {
-    Event::Failed { error, sent: LENGTH }
+    Event::Failed {
+        error,
+        sent: LENGTH,
+    }
 }
 
 fn stands(offset: u64) -> Event {

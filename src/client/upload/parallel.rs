@@ -1,6 +1,9 @@
 //! Parts at the same time, joined at the end.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use futures::{FutureExt, StreamExt, stream};
 use http::Uri;
@@ -12,11 +15,7 @@ use super::{
     run::Run,
 };
 use crate::{
-    client::{
-        Cancel, Error, NewUpload,
-        handle::Command,
-        source::Opened,
-    },
+    client::{Cancel, Error, NewUpload, handle::Command, source::Opened},
     protocol::Extension,
 };
 
@@ -33,7 +32,7 @@ impl Run {
         let total = source.length();
         self.check(total).await?;
         self.check_algorithm().await?;
-        let at_once = settings.parallel.map_or(1, |parts| parts.get());
+        let at_once = settings.parallel.map_or(1, NonZeroUsize::get);
         let sources = source.split(at_once as u64)?;
 
         let created = Created::default();

@@ -147,11 +147,7 @@ impl Record {
     }
 
     /// The entry with the change, unless it must not have this URL.
-    fn changed(
-        &self,
-        url: &Uri,
-        change: impl FnOnce(&mut StoredUpload),
-    ) -> Option<StoredUpload> {
+    fn changed(&self, url: &Uri, change: impl FnOnce(&mut StoredUpload)) -> Option<StoredUpload> {
         let entry = self.entry.as_ref()?;
         let is_secret = url.query().is_some() && self.resume.queries == QueryUrls::Forgotten;
         if is_secret || split_userinfo(url).0.is_some() {

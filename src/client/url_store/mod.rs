@@ -121,7 +121,9 @@ pub struct StoredPart {
 
 /// Whoever has it is the only one who uploads a key's content. Dropping it gives it back.
 #[must_use = "a claim that is dropped is given back"]
-pub struct Claim(#[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Any + Send + Sync>);
+pub struct Claim(
+    #[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Any + Send + Sync>,
+);
 
 impl Claim {
     /// A claim that is given back by dropping `guard`.
