@@ -3,6 +3,7 @@
 //! - `uploads`: each kind of source and setting
 //! - `resuming`: what was interrupted goes on
 //! - `retries`: servers that fail, refuse and fall silent
+//! - `schedules`: any course of faults that ends
 //! - `parallel`: parts that become one
 //! - `handles`: pause, resume, cancel, progress
 //! - `by_hand`: single operations
@@ -19,6 +20,7 @@ mod handles;
 mod parallel;
 mod resuming;
 mod retries;
+mod schedules;
 mod secrets;
 mod support;
 mod uploads;

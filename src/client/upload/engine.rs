@@ -242,7 +242,8 @@ impl Engine {
             (Current::Send { .. }, Some(StatusCode::PAYLOAD_TOO_LARGE)) => {
                 match self.limit.learn(sent) {
                     Learned::Smaller => self.inspect(),
-                    Learned::Nothing => fail(error),
+                    // Not by its size, then.
+                    Learned::Nothing => self.again(error, Verdict::Retry, dice),
                 }
             }
             (Current::Create { first: 1.. }, Some(StatusCode::PAYLOAD_TOO_LARGE)) => {

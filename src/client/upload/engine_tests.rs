@@ -172,7 +172,7 @@ fn courses() {
                     sent: 64 << 10,
                 },
             ],
-            &["create", "send 0", "fail"],
+            &["create", "send 0", "inspect"],
         ),
         (
             "the first bytes go along once",
