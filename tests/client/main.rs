@@ -5,6 +5,7 @@
 //! - `retries`: servers that fail, refuse and fall silent
 //! - `schedules`: any course of faults that ends
 //! - `parallel`: parts that become one
+//! - `early`: answers before the body is read
 //! - `handles`: pause, resume, cancel, progress
 //! - `by_hand`: single operations
 //! - `secrets`: where credentials go, and where not
@@ -16,6 +17,7 @@
 
 mod by_hand;
 mod downloads;
+mod early;
 mod handles;
 mod parallel;
 mod resuming;
