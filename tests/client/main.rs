@@ -8,6 +8,7 @@
 //! - `early`: answers before the body is read
 //! - `handles`: pause, resume, cancel, progress
 //! - `by_hand`: single operations
+//! - `routes`: TLS and proxies
 //! - `secrets`: where credentials go, and where not
 //! - `downloads`: and their resumption
 //! - `support`: the server, and requests that are seen
@@ -22,6 +23,7 @@ mod handles;
 mod parallel;
 mod resuming;
 mod retries;
+mod routes;
 mod schedules;
 mod secrets;
 mod support;
