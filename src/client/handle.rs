@@ -2,10 +2,11 @@ use std::{
     fmt,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use futures::Stream;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::{Error, Progress, Uploaded, error::Kind};
 
@@ -221,6 +222,15 @@ impl Commands {
         }
     }
 
+    /// Does it until it is done, or the upload was canceled a while ago. It goes on during a pause.
+    pub(crate) async fn soon<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
+        let mut work = std::pin::pin!(work);
+        match self.unless_canceled(&mut work).await {
+            Ok(done) => Ok(done),
+            Err(canceled) => timeout(GRACE, work).await.map_err(|_| canceled),
+        }
+    }
+
     async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             // Nobody is left to tell anything.
@@ -235,3 +245,6 @@ pub(crate) enum Passed {
     AtOnce,
     AfterPause,
 }
+
+/// How long a user who cancels waits for what should not be cut.
+const GRACE: Duration = Duration::from_secs(2);

@@ -121,6 +121,7 @@ mod fingerprint;
 mod handle;
 mod inspect;
 mod options;
+mod previous;
 mod progress;
 mod rate;
 mod retry;

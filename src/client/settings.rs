@@ -31,6 +31,36 @@ use super::{
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Some settings, none of which anybody needs at once:
+///
+/// ```
+/// # fn example(pem: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use http::{HeaderMap, HeaderName, HeaderValue};
+/// use tower_tus::client::{Client, HttpVersion, Proxy, RetryPolicy, Tls};
+///
+/// let client = Client::new("https://example.org/files".parse()?)
+///     .headers(HeaderMap::from_iter([(
+///         HeaderName::from_static("x-api-key"),
+///         HeaderValue::from_static("KEY"),
+///     )]))
+///     .trust(&"https://uploads.example.org".parse()?)
+///     .tls(Tls::new().root_pem(pem)?)
+///     .version(HttpVersion::Auto)
+///     .proxy(Proxy::none())
+///     .connect_timeout(Duration::from_secs(10))
+///     .idle_timeout(Duration::from_secs(30))
+///     .stall_timeout(Duration::from_secs(20))
+///     .answer_timeout(Duration::from_secs(300))
+///     .retry(RetryPolicy::default().attempts(20))
+///     .method_override()
+///     .request_ids()
+///     .on_request(|request| println!("{} {}", request.method(), request.uri().path()))
+///     .on_response(|answer| println!("{} after {:?}", answer.status, answer.elapsed));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use = "a client does nothing by itself"]
 pub struct Client {
@@ -111,7 +141,7 @@ impl Client {
     /// use http::{HeaderValue, Uri, header::AUTHORIZATION};
     ///
     /// let client = Client::new(Uri::from_static("https://example.org/files"))
-    ///     .header(AUTHORIZATION, HeaderValue::from_static("Bearer …"));
+    ///     .header(AUTHORIZATION, HeaderValue::from_static("Bearer TOKEN"));
     /// ```
     pub fn header(self, name: HeaderName, value: HeaderValue) -> Self {
         self.configure(|config| config.add_header(name, value))
@@ -136,7 +166,7 @@ impl Client {
     ///
     /// let client = Client::new(Uri::from_static("https://example.org/files"))
     ///     .header_source(|| async {
-    ///         let token = "…"; // from a cache, or from another server
+    ///         let token = "TOKEN"; // from a cache, or from another server
     ///         let value = HeaderValue::try_from(format!("Bearer {token}"))?;
     ///         Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
     ///     });
@@ -229,6 +259,15 @@ impl Client {
     /// Called with the head of each answer, also of those that refuse. Default: none.
     pub fn on_response(self, observe: impl Fn(&Answer<'_>) + Send + Sync + 'static) -> Self {
         self.configure(|config| config.on_response = Some(Arc::new(observe)))
+    }
+
+    /// The same client, of the same server, with another policy.
+    pub(crate) fn with_policy(self, policy: RetryPolicy) -> Self {
+        let server = Arc::clone(&self.server);
+        Self {
+            server,
+            ..self.retry(policy)
+        }
     }
 
     pub(crate) fn config(&self) -> &Config {

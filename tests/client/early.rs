@@ -23,8 +23,12 @@ fn hasty(end: fn(TcpStream)) -> http::Uri {
                 head.push(byte[0]);
             }
             let answer = match head.starts_with(b"PATCH") {
-                true => "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nearly",
-                false => "HTTP/1.1 201 Created\r\nlocation: /files/a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                true => {
+                    "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nearly"
+                }
+                false => {
+                    "HTTP/1.1 201 Created\r\nlocation: /files/a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                }
             };
             stream.write_all(answer.as_bytes()).unwrap();
             end(stream);

@@ -32,7 +32,9 @@ async fn tls_before(server: &Server, clients: Clients) -> u16 {
         Clients::Anybody => builder.with_no_client_auth(),
         Clients::Known => {
             let mut roots = RootCertStore::empty();
-            roots.add(CertificateDer::from_pem_slice(AUTHORITY).unwrap()).unwrap();
+            roots
+                .add(CertificateDer::from_pem_slice(AUTHORITY).unwrap())
+                .unwrap();
             let provider = Arc::new(ring::default_provider());
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             builder.with_client_cert_verifier(verifier.build().unwrap())
@@ -113,10 +115,26 @@ async fn certificates_are_verified_unless_told_otherwise() {
     for (what, tls, good) in [
         ("the system's roots", Tls::new(), false),
         ("our authority", trusting(), true),
-        ("our authority and the pin", trusting().pin_sha256(pin(SERVER)), true),
-        ("our authority and another pin", trusting().pin_sha256(pin(CLIENT)), false),
-        ("one of two pins", trusting().pin_sha256([0; 32]).pin_sha256(pin(SERVER)), true),
-        ("the pin without an authority", Tls::new().pin_sha256(pin(SERVER)), false),
+        (
+            "our authority and the pin",
+            trusting().pin_sha256(pin(SERVER)),
+            true,
+        ),
+        (
+            "our authority and another pin",
+            trusting().pin_sha256(pin(CLIENT)),
+            false,
+        ),
+        (
+            "one of two pins",
+            trusting().pin_sha256([0; 32]).pin_sha256(pin(SERVER)),
+            true,
+        ),
+        (
+            "the pin without an authority",
+            Tls::new().pin_sha256(pin(SERVER)),
+            false,
+        ),
         ("any", any(), true),
         ("any with the pin", any().pin_sha256(pin(SERVER)), true),
         ("any with another pin", any().pin_sha256(pin(CLIENT)), false),
@@ -169,8 +187,15 @@ async fn a_proxy_forwards_http_and_tunnels_https() {
     let client = client(port, trusting()).proxy(Proxy::url(url(proxy)));
     client.upload(bytes(2_000_000)).await.unwrap();
     let head = told.try_recv().unwrap();
-    assert!(head.starts_with(&format!("CONNECT localhost:{port} ")), "{head}");
-    assert!(head.to_lowercase().contains("proxy-authorization: basic bwu6d29yza=="), "{head}");
+    assert!(
+        head.starts_with(&format!("CONNECT localhost:{port} ")),
+        "{head}"
+    );
+    assert!(
+        head.to_lowercase()
+            .contains("proxy-authorization: basic bwu6d29yza=="),
+        "{head}"
+    );
     let last = server.seen().pop().unwrap();
     assert_eq!(last.header("proxy-authorization"), "");
     assert!(!format!("{client:?}").contains("word"));
@@ -186,7 +211,13 @@ async fn https_does_not_become_http() {
         })
         .await;
         let port = tls_before(&server, Clients::Anybody).await;
-        let error = client(port, trusting()).upload(bytes(2_000_000)).await.unwrap_err();
-        assert!(error.is_protocol() && error.to_string().contains("https"), "{error}");
+        let error = client(port, trusting())
+            .upload(bytes(2_000_000))
+            .await
+            .unwrap_err();
+        assert!(
+            error.is_protocol() && error.to_string().contains("https"),
+            "{error}"
+        );
     }
 }

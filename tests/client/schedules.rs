@@ -44,7 +44,13 @@ async fn upload(server: &Server, shape: u64, content: &[u8]) -> Result<Uploaded,
     match shape {
         0 => client.upload(bytes()).await,
         1 => client.upload(bytes()).chunk_size(70_000).await,
-        2 => client.upload(bytes()).checksum(Algorithm::Sha1).chunk_size(90_000).await,
+        2 => {
+            client
+                .upload(bytes())
+                .checksum(Algorithm::Sha1)
+                .chunk_size(90_000)
+                .await
+        }
         3 => client.upload(stream()).await,
         4 => client.upload(stream()).checksum(Algorithm::Crc32c).await,
         _ => client.upload(bytes()).parallel(3).await,

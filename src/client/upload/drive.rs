@@ -113,7 +113,7 @@ impl Job {
         }
     }
 
-    /// Not interrupted: an upload whose URL is lost can neither go on nor be removed.
+    /// Not interrupted at once: an upload whose URL is lost can neither go on nor be removed.
     async fn create(&mut self, first: u64) -> Result<Event, Error> {
         let mut content = Content {
             source: &mut self.source,
@@ -123,7 +123,8 @@ impl Job {
             rate: self.rate.as_ref(),
             share: &mut self.share,
         };
-        let created = match self.client.create_once(&self.new, &mut content).await {
+        let creating = self.client.create_once(&self.new, &mut content).boxed();
+        let created = match self.commands.soon(creating).await? {
             Ok(created) => created,
             Err(error) => {
                 self.share.stands(0);

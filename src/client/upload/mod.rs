@@ -47,6 +47,41 @@ use crate::protocol::{Algorithm, Metadata};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// More settings:
+///
+/// ```
+/// # use tower_tus::{TusService, client::{Client, Source}, storage::MemoryStorage};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tus = TusService::new(MemoryStorage::new());
+/// # let client = Client::with_service("http://localhost/files".parse()?, tus);
+/// use std::sync::Arc;
+/// use tower_tus::{
+///     client::{AfterSuccess, MemoryUrlStore, RateLimit, RetryPolicy, UrlStore, WhenClaimed},
+///     protocol::Metadata,
+/// };
+///
+/// let store: Arc<dyn UrlStore> = Arc::new(MemoryUrlStore::new());
+/// let part = client
+///     .upload(Source::bytes("0123456789"))
+///     .create_first()
+///     .parts_metadata(Metadata::from_pairs([("part", "of something")])?)
+///     .retry(RetryPolicy::never())
+///     .rate_limit(RateLimit::per_second(10 << 20))
+///     .on_url(|url| println!("{url}"))
+///     .shared_store(store)
+///     .store_queries()
+///     .when_claimed(WhenClaimed::Wait)
+///     .after_success(AfterSuccess::Keep)
+///     .stop_at(5)
+///     .await?;
+/// let rest = client.upload(Source::bytes("0123456789"));
+/// let done = rest.resume_at(part.url().clone()).await?;
+/// assert_eq!((part.size(), done.size()), (5, 10));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "an upload does nothing until it is awaited or started"]
 pub struct Upload {
     client: Client,

@@ -27,11 +27,9 @@ impl Run {
                 "a parallel upload cannot stop early: its parts are joined when all are there",
             ));
         }
-        let info = self.client.known_options().await?;
-        info.require(Extension::Concatenation)?;
         let total = source.length();
-        self.check(total).await?;
-        self.check_algorithm().await?;
+        let mut commands = self.commands.clone();
+        commands.unless_canceled(self.may(total).boxed()).await??;
         let at_once = settings.parallel.map_or(1, NonZeroUsize::get);
         let sources = source.split(at_once as u64)?;
 
@@ -45,6 +43,14 @@ impl Run {
             self.remove_parts(created.all()).await;
         }
         joined
+    }
+
+    /// Whether the server takes such an upload.
+    async fn may(&self, total: Option<u64>) -> Result<(), Error> {
+        let info = self.client.known_options().await?;
+        info.require(Extension::Concatenation)?;
+        self.check(total).await?;
+        self.check_algorithm().await
     }
 
     /// The parts, in their order, with everything stored.
@@ -96,7 +102,8 @@ impl Run {
     async fn join(&self, parts: Vec<Ended>, total: Option<u64>) -> Result<Uploaded, Error> {
         let resumed = parts.iter().map(|part| part.resumed).sum();
         let urls: Vec<_> = parts.into_iter().map(|part| part.url).collect();
-        let joined = self.client.concat(&urls, &self.metadata).await?;
+        let joining = self.client.concat(&urls, &self.metadata).boxed();
+        let joined = self.commands.clone().unless_canceled(joining).await??;
         self.record.joined(&joined.url).await?;
         if let Some(tell) = &self.settings.on_url {
             tell(&joined.url);

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use futures::FutureExt;
+
 use super::{
     FirstBytes, Leftovers, Settings, Upload, Uploaded,
     drive::{Job, Place, known},
@@ -41,6 +43,10 @@ impl Upload {
         let resume = settings.resume.clone();
         let opening = Record::open(endpoint, resume, &mut source, metadata.clone());
         let record = commands.unless_canceled(opening).await??;
+        let client = match settings.retry.clone() {
+            Some(policy) => client.with_policy(policy),
+            None => client,
+        };
         let run = Run {
             client,
             settings,
@@ -88,26 +94,16 @@ impl Run {
         }
     }
 
-    async fn single(&self, mut source: Opened) -> Result<Uploaded, Error> {
+    async fn single(&self, source: Opened) -> Result<Uploaded, Error> {
         let settings = &self.settings;
+        let mut commands = self.commands.clone();
         let (url, how) = match &settings.resume_at {
             Some(url) => (Some(url.clone()), Url::Given),
             None => (self.record.url(), Url::Stored),
         };
-        if !source.is_seekable() {
-            // A short stream has a length before anything is sent.
-            source.prepare(0, u64::MAX).await?;
-            self.meter.total(source.length());
-        }
+        let preparing = self.prepare(source, url.is_none()).boxed();
+        let (source, first) = commands.unless_canceled(preparing).await??;
         let length = source.length();
-        if url.is_none() {
-            self.check(length).await?;
-        }
-        self.check_algorithm().await?;
-        let first = match url {
-            None => self.first_bytes(length).await,
-            Some(_) => 0,
-        };
         let engine = self
             .engine(known(url.as_ref(), how), length)
             .stop_at(settings.stop_at)
@@ -127,10 +123,29 @@ impl Run {
         })
     }
 
+    /// Finds out what can be known before anything is created: the source, and how many of its bytes go
+    /// with the creation.
+    async fn prepare(&self, mut source: Opened, is_new: bool) -> Result<(Opened, u64), Error> {
+        if !source.is_seekable() {
+            // A short stream has a length before anything is sent.
+            source.prepare(0, u64::MAX).await?;
+            self.meter.total(source.length());
+        }
+        let length = source.length();
+        if is_new {
+            self.check(length).await?;
+        }
+        self.check_algorithm().await?;
+        let first = match is_new {
+            true => self.first_bytes(length).await,
+            false => 0,
+        };
+        Ok((source, first))
+    }
+
     pub(super) fn engine(&self, url: Url, length: Option<u64>) -> Engine {
         let settings = &self.settings;
-        let policy = settings.retry.clone();
-        let policy = policy.unwrap_or_else(|| self.client.config().retry.clone());
+        let policy = self.client.config().retry.clone();
         let limit = match (settings.chunk_size, settings.checksum) {
             (Some(bytes), _) => bytes,
             // A request that is cut stores nothing of a chunk with a checksum.
