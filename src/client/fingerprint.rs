@@ -44,8 +44,10 @@ enum Inner {
     Path,
     Md5Start,
     Sha256,
-    Custom(Arc<dyn Fn(&Described<'_>) -> Option<String> + Send + Sync>),
+    Custom(Arc<Name>),
 }
+
+type Name = dyn Fn(&Described<'_>) -> Option<String> + Send + Sync;
 
 /// What is known of content without reading it.
 #[derive(Debug, Clone, Copy)]

@@ -133,6 +133,8 @@ mod upload;
 mod uri;
 pub mod url_store;
 
+#[cfg(feature = "client-sqlite")]
+pub use self::url_store::SqliteUrlStore;
 pub use self::{
     append::{Appended, Chunk},
     body::Body,
@@ -151,5 +153,5 @@ pub use self::{
     source::Source,
     transport::{Proxy, Tls},
     upload::{AfterSuccess, Leftovers, Upload, Uploaded, WhenClaimed},
-    url_store::{MemoryUrlStore, UrlStore},
+    url_store::{FileUrlStore, MemoryUrlStore, UrlStore},
 };

@@ -1,6 +1,18 @@
 //! Where the URLs of unfinished uploads are kept, so that they go on after a restart.
+//!
+//! [`FileUrlStore`] keeps them in a JSON file, `SqliteUrlStore` (feature `client-sqlite`) in a database,
+//! each for any number of processes, and [`MemoryUrlStore`] for one. A store of one's own is a
+//! [`UrlStore`]; the functions of `conformance` (a feature) say whether it does what it has to.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod disk;
+mod file;
 mod memory;
+#[cfg(feature = "client-sqlite")]
+mod sqlite;
+#[cfg(all(test, feature = "conformance"))]
+mod tests;
 
 use std::{any::Any, fmt::Debug, time::SystemTime};
 
@@ -8,7 +20,9 @@ use async_trait::async_trait;
 use http::Uri;
 use tower::BoxError;
 
-pub use self::memory::MemoryUrlStore;
+#[cfg(feature = "client-sqlite")]
+pub use self::sqlite::SqliteUrlStore;
+pub use self::{file::FileUrlStore, memory::MemoryUrlStore};
 use crate::protocol::Metadata;
 
 /// Keeps the URLs of uploads.
