@@ -1,6 +1,4 @@
-use super::{
-    Client, Error, Fingerprint, Source, UrlStore, error::Kind, url_store::StoredUpload,
-};
+use super::{Client, Error, Fingerprint, Source, UrlStore, error::Kind, url_store::StoredUpload};
 
 impl Client {
     /// What a store has of the content of `source`, for any endpoint: the oldest first. Nothing is asked

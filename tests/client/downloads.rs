@@ -1,4 +1,7 @@
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::TryStreamExt;
 use tower_tus::client::RetryPolicy;
@@ -9,6 +12,10 @@ const SIZE: usize = 3_000_000;
 
 /// A server whose answers to GET end early as often as `cuts` says.
 async fn cutting(cuts: usize) -> (Server, http::Uri) {
+    disturbing(cuts, Instead::CutAnswer(500_000)).await
+}
+
+async fn disturbing(cuts: usize, instead: Instead) -> (Server, http::Uri) {
     let left = Arc::new(Mutex::new(cuts));
     let server = Server::disturbed(move |seen, _| {
         let mut left = left.lock().unwrap();
@@ -16,7 +23,7 @@ async fn cutting(cuts: usize) -> (Server, http::Uri) {
             return None;
         }
         *left -= 1;
-        Some(Instead::CutAnswer(500_000))
+        Some(instead.clone())
     })
     .await;
     let url = server
@@ -65,6 +72,18 @@ async fn a_file_goes_on_in_the_next_download() {
     assert_eq!(files, 1);
     let last = server.seen().pop().unwrap();
     assert_eq!(last.header("range"), "bytes=500000-");
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_asked_again() {
+    let (server, url) = disturbing(2, Instead::StallAnswer(500_000)).await;
+    let client = server.client().stall_timeout(Duration::from_millis(50));
+    let content = client.download(&url).bytes(SIZE).await.unwrap();
+    assert!(content == bytes(SIZE));
+    assert_eq!(
+        server.seen().pop().unwrap().header("range"),
+        "bytes=1000000-"
+    );
 }
 
 #[tokio::test]

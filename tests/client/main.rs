@@ -11,6 +11,7 @@
 //! - `routes`: TLS and proxies
 //! - `secrets`: where credentials go, and where not
 //! - `downloads`: and their resumption
+//! - `types`: what is known without running anything
 //! - `support`: the server, and requests that are seen
 
 // Outside `#[test]` functions clippy does not see that this is all test code.
@@ -27,4 +28,5 @@ mod routes;
 mod schedules;
 mod secrets;
 mod support;
+mod types;
 mod uploads;

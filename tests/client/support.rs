@@ -41,6 +41,8 @@ pub(crate) enum Instead {
     CutAfter(u64),
     /// It is served, and the answer ends after so many bytes.
     CutAnswer(u64),
+    /// It is served, and the answer stands still after so many bytes.
+    StallAnswer(u64),
     /// Nothing, ever.
     Silence,
 }
@@ -250,6 +252,15 @@ async fn serve(
             let answer = answer(tus.oneshot(request).await);
             Ok(answer.map(|body| {
                 let body = cut_after(bytes, body);
+                BodyExt::boxed_unsync(StreamBody::new(body))
+            }))
+        }
+        Some(Instead::StallAnswer(bytes)) => {
+            let answer = answer(tus.oneshot(request).await);
+            Ok(answer.map(|body| {
+                let cut =
+                    cut_after(bytes, body).filter_map(|frame| async move { frame.ok().map(Ok) });
+                let body = Box::pin(cut.chain(stream::pending()));
                 BodyExt::boxed_unsync(StreamBody::new(body))
             }))
         }
