@@ -1,6 +1,10 @@
 //! Flags of every command that speaks to a server, and the client they make.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -114,10 +118,10 @@ impl Connection {
     }
 }
 
-fn pem(path: &PathBuf) -> Result<Vec<u8>> {
+fn pem(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn unusable(flag: &str, path: &PathBuf, error: &tower_tus::client::Error) -> Usage {
+fn unusable(flag: &str, path: &Path, error: &tower_tus::client::Error) -> Usage {
     Usage(format!("{flag} {}: {error}", path.display()))
 }

@@ -1,10 +1,16 @@
 //! The URLs of unfinished uploads, where a user's programs keep such things.
 
-use std::{env, ffi::OsString, fs, path::PathBuf, sync::Arc};
+use std::{
+    env,
+    ffi::OsString,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use tower_tus::client::UrlStore;
+use tower_tus::client::{UrlStore, url_store::FileUrlStore};
 
 use crate::exit::Usage;
 
@@ -16,13 +22,22 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// The file is created when there is something to keep.
     pub(crate) fn open(&self) -> Result<Arc<dyn UrlStore>> {
         let path = self.path()?;
-        if let Some(directory) = path.parent() {
-            private_directory(directory)
-                .with_context(|| format!("cannot create {}", directory.display()))?;
+        let store = FileUrlStore::open(&path)
+            .with_context(|| format!("cannot keep URLs in {}", path.display()))?;
+        Ok(Arc::new(store))
+    }
+
+    /// As [`open`](Self::open), without entries that are of no use any more.
+    pub(crate) async fn open_pruned(&self) -> Result<Arc<dyn UrlStore>> {
+        let store = self.open()?;
+        if let Some(time) = SystemTime::now().checked_sub(KEPT) {
+            let pruned = store.prune(time).await;
+            pruned.map_err(|error| anyhow!(error).context("cannot tidy up the stored URLs"))?;
         }
-        open(path)
+        Ok(store)
     }
 
     /// Where the file is, be it there or not.
@@ -37,10 +52,6 @@ impl State {
         })?;
         Ok(directory.join("tus").join("uploads.json"))
     }
-}
-
-fn open(_path: PathBuf) -> Result<Arc<dyn UrlStore>> {
-    Ok(Arc::new(tower_tus::client::MemoryUrlStore::new()))
 }
 
 /// By hand, for it is four rules: the XDG Base Directory Specification, and what the two others have.
@@ -62,14 +73,8 @@ fn directory(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     })
 }
 
-/// The URL of an upload is all it takes to change it: nobody else may read them.
-fn private_directory(path: &std::path::Path) -> std::io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
+/// Servers remove what nobody went on with long before.
+const KEPT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 #[cfg(test)]
 #[cfg(all(unix, not(target_os = "macos")))]

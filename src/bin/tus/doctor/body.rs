@@ -48,7 +48,8 @@ pub(super) async fn check(probe: &Probe, most: u64, report: &mut Report) -> Resu
         match begin(probe, size).await {
             Tried::Standing(standing) => break standing,
             Tried::Refused(why) => {
-                refusal.get_or_insert(format!("a request of {} fails: {why}", bytes(size)));
+                let size = bytes(size);
+                refusal.get_or_insert_with(|| format!("a request of {size} fails: {why}"));
             }
         }
     };

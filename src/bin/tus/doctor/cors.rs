@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use http::{
-    HeaderValue, Uri,
+    HeaderMap, HeaderValue, Uri,
     header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN},
 };
 
@@ -13,20 +13,20 @@ use super::{
 
 /// What a browser asks before the first request.
 pub(super) async fn preflight(probe: &Probe, origin: &str, report: &mut Report) -> Result<()> {
-    let client = probe
-        .client
-        .clone()
-        .header(ORIGIN, HeaderValue::try_from(origin)?)
-        .header(
+    probe.as_browser(HeaderMap::from_iter([
+        (ORIGIN, HeaderValue::try_from(origin)?),
+        (
             ACCESS_CONTROL_REQUEST_METHOD,
             HeaderValue::from_static("PATCH"),
-        )
-        .header(
+        ),
+        (
             ACCESS_CONTROL_REQUEST_HEADERS,
             HeaderValue::try_from(SENT.join(", "))?,
-        );
+        ),
+    ]));
     // An answer to a preflight need not be one of tus.
-    let _ = client.options().await;
+    let _ = probe.client.options().await;
+    probe.as_browser(HeaderMap::new());
     let Some(answer) = probe.last() else {
         return Ok(());
     };
@@ -60,11 +60,12 @@ pub(super) async fn exposed(
     origin: &str,
     report: &mut Report,
 ) -> Result<()> {
-    let client = probe
-        .client
-        .clone()
-        .header(ORIGIN, HeaderValue::try_from(origin)?);
-    let _ = client.inspect(url).await;
+    probe.as_browser(HeaderMap::from_iter([(
+        ORIGIN,
+        HeaderValue::try_from(origin)?,
+    )]));
+    let _ = probe.client.inspect(url).await;
+    probe.as_browser(HeaderMap::new());
     let Some(answer) = probe.last().filter(|answer| admits(answer, origin)) else {
         // Whether that is meant was told by the preflight.
         return Ok(());

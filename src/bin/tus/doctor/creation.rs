@@ -64,14 +64,19 @@ async fn find(probe: &Probe, url: &Uri, location: &str, report: &mut Report) -> 
     let inspected = probe.client.inspect(url).await;
     probe.answers();
     if let Err(error) = inspected {
+        if error.is_protocol() && same_origin(url, endpoint) {
+            let advice = "have the proxy pass all headers of answers: Upload-*, Tus-*, Location";
+            report.fail("offset", &reason(error), advice)?;
+            clean(probe, Some(url.clone())).await;
+            return Ok(false);
+        }
         let real = elsewhere(probe, location).await;
         let message = format!("the upload is not at {}: {}", shown(url), reason(error));
         report.fail("location", &message, &public_url(real.as_ref()))?;
         clean(probe, real).await;
         return Ok(false);
     }
-    let here = (endpoint.scheme_str(), endpoint.authority());
-    if here == (url.scheme_str(), url.authority()) {
+    if same_origin(url, endpoint) {
         report.ok("location", &shown(url))?;
     } else if is_local(url) && !is_local(endpoint) {
         // It answers by chance: this machine is the server's.
@@ -163,6 +168,10 @@ pub(super) async fn clean(probe: &Probe, url: Option<Uri>) {
         let _ = probe.client.terminate(&url).await;
         probe.answers();
     }
+}
+
+fn same_origin(one: &Uri, other: &Uri) -> bool {
+    (one.scheme(), one.authority()) == (other.scheme(), other.authority())
 }
 
 fn is_created(post: Option<&Answered>) -> bool {

@@ -22,6 +22,8 @@ pub(super) struct Probe {
 struct Seen {
     /// Lengths of the requests with content, in their order.
     bodies: Vec<u64>,
+    /// What a browser would add. As client's headers they would not go to other origins.
+    browser: HeaderMap,
     answers: Vec<Answered>,
 }
 
@@ -41,11 +43,11 @@ impl Probe {
         let client = client
             .retry(RetryPolicy::never())
             .on_request(move |request| {
+                let mut seen = lock(&requests);
+                request.headers_mut().extend(seen.browser.clone());
                 let length = request.headers().get(CONTENT_LENGTH);
                 let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-                lock(&requests)
-                    .bodies
-                    .extend(length.filter(|length| *length > 0));
+                seen.bodies.extend(length.filter(|length| *length > 0));
             })
             .on_response(move |answer| {
                 lock(&answers).answers.push(Answered {
@@ -61,6 +63,11 @@ impl Probe {
     /// All answers since the last time.
     pub(super) fn answers(&self) -> Vec<Answered> {
         std::mem::take(&mut lock(&self.seen).answers)
+    }
+
+    /// From here on each request has these headers, too.
+    pub(super) fn as_browser(&self, headers: HeaderMap) {
+        lock(&self.seen).browser = headers;
     }
 
     /// The latest answer since then.

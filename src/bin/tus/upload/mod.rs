@@ -134,7 +134,7 @@ impl Upload {
         if self.resume_at.is_some() && items.len() > 1 {
             return Err(Usage("--resume-at is for one file, and there are several".into()).into());
         }
-        let plan = self.plan(&url)?;
+        let plan = self.plan(&url).await?;
         // Before anything is sent.
         for item in &items {
             plan.metadata(item)?;
@@ -177,7 +177,7 @@ impl Upload {
         }
     }
 
-    fn plan(&self, url: &Address) -> Result<Plan> {
+    async fn plan(&self, url: &Address) -> Result<Plan> {
         let mut client: Client = self.connection.client(url)?;
         if let Some(bytes) = self.limit_rate {
             client = client.rate_limit(RateLimit::per_second(bytes));
@@ -196,7 +196,7 @@ impl Upload {
             chunk_size: self.chunk_size,
             store: match self.no_resume {
                 true => None,
-                false => Some(self.state.open()?),
+                false => Some(self.state.open_pruned().await?),
             },
             resume_at: self.resume_at.as_ref().map(Address::uri).transpose()?,
             fingerprint: match self.fingerprint {

@@ -4,11 +4,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use anyhow::Result;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     items::Item,
-    transfer::{Ended, Plan},
+    transfer::{Ended, Plan, Stop},
 };
 use crate::{
     bars::{Watch, Whole},
@@ -37,7 +36,7 @@ impl Queue {
         let plan = Arc::new(plan);
         let bytes = items.iter().filter_map(|item| item.size).sum();
         let whole = Whole::new(&screen, items.len(), bytes);
-        let stop = CancellationToken::new();
+        let stop = Arc::new(Stop::default());
         let mut waiting: VecDeque<_> = items.into_iter().enumerate().collect();
         let mut running = JoinSet::new();
         let mut results = Results::new(&screen);
@@ -62,7 +61,7 @@ impl Queue {
                     }
                     screen.note(&format!("{signal}: stopping; once more ends at once"));
                     stopped = Some(Stopped(signal));
-                    stop.cancel();
+                    stop.by(Stopped(signal));
                 }
                 ended = running.join_next() => match ended {
                     Some(Ok((at, ended))) => results.add(at, ended)?,

@@ -1,6 +1,9 @@
 //! One upload from its first request to its last, and what is said about it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::Result;
 use http::Uri;
@@ -18,7 +21,7 @@ use super::items::{Content, Item};
 use crate::{
     address::{printable, shown},
     bars::{Watch, bytes},
-    exit::{Exit, Usage, explain},
+    exit::{Exit, Stopped, Usage, explain},
     screen::Screen,
     value::Pair,
 };
@@ -50,6 +53,21 @@ pub(super) struct Ended {
     retries: u32,
     /// Whether the same command goes on with it.
     can_go_on: bool,
+    stopped: Option<Stopped>,
+}
+
+/// Tells all uploads to stop, and why.
+#[derive(Default)]
+pub(super) struct Stop {
+    token: CancellationToken,
+    signal: OnceLock<Stopped>,
+}
+
+impl Stop {
+    pub(super) fn by(&self, signal: Stopped) {
+        let _ = self.signal.set(signal);
+        self.token.cancel();
+    }
 }
 
 impl Plan {
@@ -84,7 +102,7 @@ impl Plan {
         item: Item,
         watch: Watch,
         screen: &Screen,
-        stop: &CancellationToken,
+        stop: &Stop,
     ) -> Ended {
         let result = self.start(&item, &watch, screen, stop).await;
         watch.clear();
@@ -105,6 +123,10 @@ impl Plan {
             url,
             elapsed: progress.elapsed,
             retries: progress.retries,
+            stopped: match &result {
+                Err(error) if is_canceled(error) => stop.signal.get().copied(),
+                _ => None,
+            },
             can_go_on: result.is_err() && (stored || self.resume_at.is_some()),
             result,
         }
@@ -115,7 +137,7 @@ impl Plan {
         item: &Item,
         watch: &Watch,
         screen: &Screen,
-        stop: &CancellationToken,
+        stop: &Stop,
     ) -> Result<Uploaded> {
         let source = match &item.content {
             Content::File(path) => Source::path(path),
@@ -155,7 +177,7 @@ impl Plan {
         let mut handle = upload.start();
         tokio::select! {
             done = &mut handle => return Ok(done?),
-            () = stop.cancelled() => handle.cancel(Cancel::Keep),
+            () = stop.token.cancelled() => handle.cancel(Cancel::Keep),
         }
         Ok(handle.await?)
     }
@@ -177,9 +199,11 @@ impl Plan {
 
 impl Ended {
     pub(super) fn exit(&self) -> Exit {
-        self.result
-            .as_ref()
-            .map_or_else(Exit::of, |_| Exit::Success)
+        match (&self.result, self.stopped) {
+            (Ok(_), _) => Exit::Success,
+            (Err(_), Some(stopped)) => stopped.exit(),
+            (Err(error), None) => Exit::of(error),
+        }
     }
 
     /// The URL of an upload that is whole.
@@ -205,7 +229,7 @@ impl Ended {
                 "error": explain(error),
                 "status": error
                     .downcast_ref::<tower_tus::client::Error>()
-                    .and_then(|error| error.status())
+                    .and_then(tower_tus::client::Error::status)
                     .map(|status| status.as_u16()),
                 "exit": self.exit().code(),
                 "resumable": self.can_go_on,
@@ -218,7 +242,7 @@ impl Ended {
         let name = printable(&self.item.shown);
         match &self.result {
             Ok(done) => screen.note(&format!("{name}: {}", self.figures(done))),
-            Err(error) if is_canceled(error) => {
+            Err(_) if self.stopped.is_some() => {
                 screen.error(&format!("{name}: stopped. {}", self.how_to_go_on()));
             }
             Err(error) => {
@@ -262,7 +286,7 @@ impl Ended {
     }
 }
 
-pub(super) fn is_canceled(error: &anyhow::Error) -> bool {
+fn is_canceled(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<tower_tus::client::Error>()
         .is_some_and(tower_tus::client::Error::is_canceled)
