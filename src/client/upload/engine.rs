@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::limit::{Learned, Limit};
 use crate::client::{
     Error, RetryPolicy,
     error::{Kind, Refusal},
@@ -119,7 +120,7 @@ impl Engine {
             },
             stop: None,
             first: 0,
-            limit: Limit(u64::MAX),
+            limit: Limit::new(u64::MAX),
             current: Current::Inspect,
             best: 0,
             failures: 0,
@@ -129,7 +130,7 @@ impl Engine {
 
     /// Sends at most so many bytes with one request.
     pub(crate) fn limit(mut self, bytes: u64) -> Self {
-        self.limit = Limit(bytes.max(1));
+        self.limit = Limit::new(bytes);
         self
     }
 
@@ -203,6 +204,7 @@ impl Engine {
             self.length = length;
             self.declared = Declared::Yes;
         }
+        self.limit.worked(sent);
         match offset {
             // Against the protocol, but easily asked.
             None => self.inspect(),
@@ -232,7 +234,7 @@ impl Engine {
         self.current = Current::Send { offset };
         now(Step::Send {
             offset,
-            limit: self.limit.0.min(room),
+            limit: self.limit.bytes().min(room),
             declare: self.declared == Declared::No,
         })
     }
@@ -332,29 +334,6 @@ enum Verdict {
     Retry,
 }
 
-/// The most that goes with one request. It only ever shrinks: what a proxy refuses once it refuses
-/// always.
-#[derive(Debug, Clone, Copy)]
-struct Limit(u64);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Learned {
-    Smaller,
-    Nothing,
-}
-
-impl Limit {
-    /// A body of so many bytes is too large.
-    fn learn(&mut self, sent: u64) -> Learned {
-        if sent <= SMALLEST {
-            return Learned::Nothing;
-        }
-        let half = (sent.min(self.0) / 2).max(SMALLEST);
-        self.0 = half.min(FIRST_GUESS);
-        Learned::Smaller
-    }
-}
-
 fn is_gone(status: StatusCode) -> bool {
     status == StatusCode::NOT_FOUND || status == StatusCode::GONE
 }
@@ -369,12 +348,6 @@ fn now(step: Step) -> Plan {
 fn fail(error: Error) -> Plan {
     now(Step::Fail(error))
 }
-
-/// A server that takes less than this in one request is beyond help.
-const SMALLEST: u64 = 64 << 10;
-
-/// Most limits that proxies come with are below.
-const FIRST_GUESS: u64 = 64 << 20;
 
 /// How often an upload that vanished is begun anew.
 const RESTARTS: u32 = 3;

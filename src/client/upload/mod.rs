@@ -3,6 +3,7 @@
 mod content;
 mod drive;
 mod engine;
+mod limit;
 mod parallel;
 mod record;
 mod run;
