@@ -10,7 +10,10 @@ use std::{
 use http::Uri;
 use tokio::{
     io::{self, AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::{Mutex, watch},
     task::JoinHandle,
 };
@@ -25,9 +28,12 @@ pub(crate) enum Cut {
     Reset,
     /// Nothing is forwarded any more until the client goes away.
     Hold,
+    /// The client sees the end after so many bytes of answers.
+    Answers,
 }
 
-/// A TCP proxy that breaks connections after a number of bytes from the client, some times.
+/// A TCP proxy that breaks connections after a number of bytes, of the client unless the cut says otherwise,
+/// some times.
 pub(crate) struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -103,46 +109,62 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    async fn serve(&self, client: TcpStream) -> io::Result<()> {
+    async fn serve(self: Arc<Self>, client: TcpStream) -> io::Result<()> {
         let server = TcpStream::connect(&self.server).await?;
-        let (mut from_client, mut to_client) = client.into_split();
-        let (mut from_server, mut to_server) = server.into_split();
-        let answers = tokio::spawn(async move {
-            io::copy(&mut from_server, &mut to_client).await?;
-            to_client.shutdown().await?;
-            io::Result::Ok((from_server, to_client))
-        });
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            let count = from_client.read(&mut buffer).await?;
-            if count == 0 {
-                to_server.shutdown().await?;
-                answers.await??;
-                return Ok(());
-            }
-            let (now, cut) = self.allow(count).await;
-            to_server.write_all(&buffer[..now]).await?;
+        let (mut from_client, to_client) = client.into_split();
+        let (from_server, mut to_server) = server.into_split();
+        let answers = tokio::spawn(Arc::clone(&self).answer(from_server, to_client));
+        let cuts = self.cut != Cut::Answers;
+        while let Some(piece) = read(&mut from_client).await? {
+            let (now, cut) = if cuts {
+                self.allow(piece.len()).await
+            } else {
+                (piece.len(), false)
+            };
+            to_server.write_all(&piece[..now]).await?;
             self.carried.fetch_add(now as u64, SeqCst);
             if !cut {
                 continue;
             }
             self.cuts.send_modify(|cuts| *cuts += 1);
             match self.cut {
-                Cut::Fin => to_server.shutdown().await?,
+                Cut::Fin | Cut::Answers => {}
                 Cut::Reset => {
                     to_server.as_ref().set_zero_linger()?;
                     from_client.as_ref().set_zero_linger()?;
                 }
-                Cut::Hold => {
-                    while from_client.read(&mut buffer).await? > 0 {}
-                    to_server.shutdown().await?;
-                }
+                Cut::Hold => while read(&mut from_client).await?.is_some() {},
             }
             // The server's last words are for nobody.
             answers.abort();
-            let _ = answers.await;
-            return Ok(());
+            break;
         }
+        if self.cut != Cut::Reset {
+            to_server.shutdown().await?;
+        }
+        let _ = answers.await;
+        Ok(())
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+    ) -> io::Result<()> {
+        let cuts = self.cut == Cut::Answers;
+        while let Some(piece) = read(&mut from).await? {
+            let (now, cut) = if cuts {
+                self.allow(piece.len()).await
+            } else {
+                (piece.len(), false)
+            };
+            to.write_all(&piece[..now]).await?;
+            if cut {
+                self.cuts.send_modify(|cuts| *cuts += 1);
+                break;
+            }
+        }
+        to.shutdown().await
     }
 
     /// How many of these bytes go on, and whether the connection breaks then.
@@ -161,6 +183,12 @@ impl Shared {
         *left = self.after;
         (now as usize, true)
     }
+}
+
+async fn read(from: &mut OwnedReadHalf) -> io::Result<Option<Vec<u8>>> {
+    let mut piece = Vec::with_capacity(64 << 10);
+    let count = from.read_buf(&mut piece).await?;
+    Ok((count > 0).then_some(piece))
 }
 
 /// How long anything may take that has to happen.
