@@ -53,7 +53,7 @@ fn bars_are_drawn_and_the_url_is_the_last_line() {
         "upload clip.mp4 {} --limit-rate 1MiB",
         world.url()
     ));
-    terminal.until("a bar", |screen| screen.contains("/s"));
+    terminal.until("a bar", |screen| screen.contains('━'));
     terminal.tmux(&["send-keys", "C-c"]);
     let done = terminal.until("the end", |screen| has_line(screen, "CODE=130"));
     assert!(

@@ -44,13 +44,13 @@ pub(crate) struct Whole(ProgressBar);
 impl Whole {
     /// A bar below the others, of so many files and bytes.
     pub(crate) fn new(screen: &Screen, files: usize, bytes: u64) -> Option<Self> {
-        if screen.progress() != Shown::Bars || files < 2 {
+        if files < 2 {
             return None;
         }
-        let bar = screen.bars().add(ProgressBar::new(bytes.max(1)));
-        bar.set_style(style(
-            "{prefix:.bold} {wide_bar} {percent:>3}% {binary_bytes} of {binary_total_bytes}",
-        ));
+        let style =
+            "{prefix:.bold} {wide_bar} {percent:>3}% {binary_bytes} of {binary_total_bytes}";
+        let bar = screen.bar(None, self::style(style))?;
+        bar.set_length(bytes.max(1));
         bar.set_prefix(pad(&format!("{files} files")));
         bar.tick();
         Some(Self(bar))
@@ -63,17 +63,14 @@ impl Whole {
 
 impl Watch {
     pub(crate) fn new(screen: &Screen, name: &str, whole: Option<&Whole>) -> Self {
-        let bar = (screen.progress() == Shown::Bars).then(|| {
-            let bar = ProgressBar::no_length();
-            let bar = match whole {
-                Some(Whole(below)) => screen.bars().insert_before(below, bar),
-                None => screen.bars().add(bar),
-            };
-            bar.set_style(style("{prefix} {spinner} {msg}"));
+        let bar = screen.bar(
+            whole.map(|Whole(bar)| bar),
+            style("{prefix} {spinner} {msg}"),
+        );
+        if let Some(bar) = &bar {
             bar.set_prefix(pad(name));
             bar.tick();
-            bar
-        });
+        }
         Self(Arc::new(Inner {
             screen: screen.clone(),
             name: name.to_owned(),

@@ -21,6 +21,7 @@ mod signals;
 mod state;
 mod storage;
 mod stored;
+mod terminal;
 mod upload;
 mod value;
 

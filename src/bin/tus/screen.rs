@@ -3,8 +3,10 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
-use indicatif::{MultiProgress, ProgressDrawTarget};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
+
+use crate::terminal::Canvas;
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Output")]
@@ -55,11 +57,12 @@ impl Screen {
             _ => Shown::Lines,
         };
         let target = match progress {
-            Shown::Bars => ProgressDrawTarget::stderr(),
+            Shown::Bars => ProgressDrawTarget::term_like_with_hz(Box::new(Canvas::stderr()), DRAWN),
             Shown::Nothing | Shown::Lines => ProgressDrawTarget::hidden(),
         };
+        let bars = MultiProgress::with_draw_target(target);
         Self {
-            bars: MultiProgress::with_draw_target(target),
+            bars,
             progress,
             format: if output.json {
                 Format::Json
@@ -69,8 +72,28 @@ impl Screen {
         }
     }
 
-    pub(crate) fn bars(&self) -> &MultiProgress {
-        &self.bars
+    /// Adds a bar, above this one or below all; nothing where none are drawn.
+    pub(crate) fn bar(
+        &self,
+        above: Option<&ProgressBar>,
+        style: ProgressStyle,
+    ) -> Option<ProgressBar> {
+        if self.progress != Shown::Bars {
+            return None;
+        }
+        let bar = ProgressBar::no_length();
+        let bar = match above {
+            Some(below) => self.bars.insert_before(below, bar),
+            None => self.bars.add(bar),
+        };
+        bar.set_style(style);
+        Some(bar)
+    }
+
+    /// Takes away what is left of the bars.
+    pub(crate) fn clear(&self) {
+        // A terminal that is gone shows nothing anyway.
+        let _ = self.bars.clear();
     }
 
     pub(crate) fn progress(&self) -> Shown {
@@ -120,6 +143,9 @@ impl Screen {
         });
     }
 }
+
+/// At most so often in a second.
+const DRAWN: u8 = 20;
 
 /// The log's lines between the bars.
 impl Write for Screen {

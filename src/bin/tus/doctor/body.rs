@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use http::{Method, Uri};
+use http::{StatusCode, Uri};
 use tokio::time::{Instant, sleep, timeout};
 use tower_tus::client::{Cancel, Handle, Source, Uploaded};
 
@@ -78,25 +78,18 @@ async fn begin(probe: &Probe, size: u64) -> Tried {
         }
     }
     let answers = probe.answers();
-    let created = answers.iter().rfind(|answer| answer.method == Method::POST);
-    let location = created.map(|answer| answer.header("location").to_owned());
     let refused = answers
         .iter()
-        .filter(|answer| answer.status.as_u16() == 413)
-        .count();
+        .any(|answer| answer.status == StatusCode::PAYLOAD_TOO_LARGE);
     let bodies = probe.bodies();
-    let length = bodies.last().copied();
-    let (Some(created), Some(location), Some(length)) = (created, location, length) else {
+    let (Some(url), Some(length)) = (probe.upload(), bodies.last().copied()) else {
         return Tried::Refused("no answer".into());
-    };
-    let Some(url) = resolve(&created.uri, &location) else {
-        return Tried::Refused("its Location is no URL".into());
     };
     Tried::Standing(Standing {
         handle,
         url,
         length,
-        refused: bodies.iter().rev().nth(1).copied().filter(|_| refused > 0),
+        refused: bodies.iter().rev().nth(1).copied().filter(|_| refused),
     })
 }
 
@@ -164,22 +157,6 @@ async fn until_stored(probe: &Probe, url: &Uri) -> u64 {
             _ => sleep(STEP).await,
         }
     }
-}
-
-/// As the client did: the upload is there, so this is a URL.
-fn resolve(base: &Uri, location: &str) -> Option<Uri> {
-    if location.contains("://") {
-        return location.parse().ok();
-    }
-    let mut parts = base.clone().into_parts();
-    parts.path_and_query = match location.starts_with('/') {
-        true => location.parse().ok(),
-        false => {
-            let directory = base.path().rsplit_once('/').map_or("", |(above, _)| above);
-            format!("{directory}/{location}").parse().ok()
-        }
-    };
-    Uri::from_parts(parts).ok()
 }
 
 /// What is sent of the request before it stands still: more than a proxy's buffer.

@@ -12,7 +12,13 @@ use anyhow::Result;
 use clap::Args;
 
 use self::{probe::Probe, report::Report};
-use crate::{address::Address, connection::Connection, exit::Exit, screen::Output, session, value};
+use crate::{
+    address::Address,
+    connection::Connection,
+    exit::{Exit, Stopped},
+    screen::Output,
+    session, value,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -39,11 +45,20 @@ pub(crate) struct Doctor {
 }
 
 pub(crate) fn run(args: &Doctor) -> Result<Exit> {
-    session::run_until_signal(&args.output, |screen| async move {
-        let client = args.connection.client(&args.url)?;
+    session::run(&args.output, |screen, mut signals| async move {
+        let probe = Probe::new(args.connection.client(&args.url)?);
         let mut report = Report::new(screen);
-        let probe = Probe::new(client);
-        examine(args, &probe, &mut report).await?;
+        let stopped = tokio::select! {
+            examined = examine(args, &probe, &mut report) => examined.map(|()| None)?,
+            signal = signals.next() => Some(Stopped(signal)),
+        };
+        if let Some(stopped) = stopped {
+            tokio::select! {
+                () = probe.remove_all() => {}
+                _ = signals.next() => {}
+            }
+            return Err(stopped.into());
+        }
         report.conclude()
     })
 }

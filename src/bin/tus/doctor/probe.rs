@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Method, StatusCode, Uri, header::CONTENT_LENGTH};
+use http::{
+    HeaderMap, Method, StatusCode, Uri,
+    header::{CONTENT_LENGTH, LOCATION},
+};
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tower_tus::client::{Client, RetryPolicy};
 
@@ -25,6 +28,8 @@ struct Seen {
     /// What a browser would add. As client's headers they would not go to other origins.
     browser: HeaderMap,
     answers: Vec<Answered>,
+    /// Uploads that were created and not removed.
+    uploads: Vec<Uri>,
 }
 
 /// An answer, redirects and refusals included.
@@ -50,7 +55,20 @@ impl Probe {
                 seen.bodies.extend(length.filter(|length| *length > 0));
             })
             .on_response(move |answer| {
-                lock(&answers).answers.push(Answered {
+                let mut seen = lock(&answers);
+                match *answer.method {
+                    Method::POST if answer.status.is_success() => {
+                        let location = answer.headers.get(LOCATION);
+                        let location = location.and_then(|location| location.to_str().ok());
+                        let url = location.and_then(|location| resolve(answer.uri, location));
+                        seen.uploads.extend(url);
+                    }
+                    Method::DELETE if answer.status.is_success() => {
+                        seen.uploads.retain(|url| url != answer.uri);
+                    }
+                    _ => {}
+                }
+                seen.answers.push(Answered {
                     method: answer.method.clone(),
                     uri: answer.uri.clone(),
                     status: answer.status,
@@ -73,6 +91,20 @@ impl Probe {
     /// The latest answer since then.
     pub(super) fn last(&self) -> Option<Answered> {
         self.answers().pop()
+    }
+
+    /// Where the latest upload is.
+    pub(super) fn upload(&self) -> Option<Uri> {
+        lock(&self.seen).uploads.last().cloned()
+    }
+
+    /// Removes what is left after an interruption.
+    pub(super) async fn remove_all(&self) {
+        let uploads = std::mem::take(&mut lock(&self.seen).uploads);
+        for url in uploads {
+            // The server may not let us.
+            let _ = self.client.terminate(&url).await;
+        }
     }
 
     /// How long the bodies of the requests were to be, since the last time.
@@ -164,6 +196,22 @@ impl AsyncSeek for Held {
     fn poll_complete(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<u64>> {
         Poll::Ready(Ok(self.at))
     }
+}
+
+/// Where a `Location` leads, in the forms that servers use.
+fn resolve(base: &Uri, location: &str) -> Option<Uri> {
+    if location.contains("://") {
+        return location.parse().ok();
+    }
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = match location.starts_with('/') {
+        true => location.parse().ok(),
+        false => {
+            let directory = base.path().rsplit_once('/').map_or("", |(above, _)| above);
+            format!("{directory}/{location}").parse().ok()
+        }
+    };
+    Uri::from_parts(parts).ok()
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {

@@ -21,7 +21,7 @@ use crate::{
     address::{Address, printable},
     bars::{Watch, bytes},
     connection::Connection,
-    exit::Exit,
+    exit::{Exit, Stopped},
     screen::{Output, Screen},
     session,
 };
@@ -34,7 +34,7 @@ pub(crate) struct Download {
     url: Address,
 
     /// File or directory to write to; - is standard output [default: the name the server gives]
-    #[arg(short, long, value_name = "OUT")]
+    #[arg(short, long = "output", value_name = "OUT")]
     output_file: Option<PathBuf>,
 
     #[command(flatten)]
@@ -49,28 +49,39 @@ pub(crate) struct Download {
 struct Head(Arc<Mutex<HeaderMap>>);
 
 pub(crate) fn run(args: &Download) -> Result<Exit> {
-    session::run_until_signal(&args.output, |screen| async move {
-        let head = Head::default();
-        let client = head.watch(args.connection.client(&args.url)?);
-        let url = client.endpoint().clone();
-        match &args.output_file {
-            Some(path) if path.as_os_str() == "-" => {
-                to_stdout(&client, &url, &screen).await?;
-            }
-            Some(path) if !path.is_dir() => {
-                let size = to_file(&client, &url, path, &screen).await?;
-                told(&screen, &url, path, size)?;
-            }
-            directory => {
-                let directory = directory.clone().unwrap_or_default();
-                let staged = directory.join(staged(&url));
-                let size = to_file(&client, &url, &staged, &screen).await?;
-                let path = place(&staged, &directory, &head.name(&url))?;
-                told(&screen, &url, &path, size)?;
+    session::run(&args.output, |screen, mut signals| async move {
+        tokio::select! {
+            done = args.download(&screen) => done?,
+            signal = signals.next() => {
+                screen.clear();
+                screen.error("stopped. What came is kept: run the same command again to go on.");
+                return Ok(Stopped(signal).exit());
             }
         }
         Ok(Exit::Success)
     })
+}
+
+impl Download {
+    async fn download(&self, screen: &Screen) -> Result<()> {
+        let head = Head::default();
+        let client = head.watch(self.connection.client(&self.url)?);
+        let url = client.endpoint();
+        match &self.output_file {
+            Some(path) if path.as_os_str() == "-" => to_stdout(&client, url, screen).await,
+            Some(path) if !path.is_dir() => {
+                let size = to_file(&client, url, path, screen).await?;
+                told(screen, url, path, size)
+            }
+            directory => {
+                let directory = directory.clone().unwrap_or_default();
+                let staged = directory.join(staged(url));
+                let size = to_file(&client, url, &staged, screen).await?;
+                let path = place(&staged, &directory, &head.name(url))?;
+                told(screen, url, &path, size)
+            }
+        }
+    }
 }
 
 impl Head {
@@ -103,6 +114,7 @@ async fn to_file(client: &Client, url: &Uri, path: &Path, screen: &Screen) -> Re
         .to_path(path)
         .await;
     watch.clear();
+    screen.clear();
     Ok(result?)
 }
 
@@ -123,6 +135,7 @@ async fn to_stdout(client: &Client, url: &Uri, screen: &Screen) -> Result<()> {
         }
     }
     watch.clear();
+    screen.clear();
     match result.and_then(|()| Ok(io::stdout().flush()?)) {
         // Whoever read it has enough.
         Err(error) if is_broken_pipe(&error) => Ok(()),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use tower_tus::{
-    client::{AfterSuccess, Client, Fingerprint, RateLimit, WhenClaimed},
+    client::{AfterSuccess, Client, Fingerprint, Leftovers, RateLimit, WhenClaimed},
     protocol::Algorithm,
 };
 
@@ -30,8 +30,8 @@ use crate::{
 #[command(override_usage = "tus upload [OPTIONS] <FILE|DIR|->... <URL>")]
 pub(crate) struct Upload {
     // One list, for clap would take no flag between the two.
-    /// What to upload (- is standard input), and at last the URL where uploads are created
-    #[arg(value_name = "FILE|DIR|-… URL", required = true, num_args = 1..)]
+    /// Files, directories or - for standard input, and at last the URL where uploads are created
+    #[arg(value_name = "FILE… URL", required = true, num_args = 1..)]
     targets: Vec<PathBuf>,
 
     /// Attach a value; filename, filetype and relativePath are attached anyway
@@ -208,6 +208,10 @@ impl Upload {
             after: match self.keep {
                 true => AfterSuccess::Keep,
                 false => AfterSuccess::Remove,
+            },
+            leftovers: match self.no_resume {
+                true => Leftovers::Remove,
+                false => Leftovers::Keep,
             },
             // Two files of one command may have the same content.
             claimed: match self.jobs {

@@ -73,6 +73,7 @@ impl Queue {
         if let Some(whole) = whole {
             whole.clear();
         }
+        screen.clear();
         results.flush()?;
         if let Some(stopped) = stopped {
             if !waiting.is_empty() {

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower_tus::{
     client::{
-        AfterSuccess, Cancel, Client, Fingerprint, RetryPolicy, Source, Uploaded, UrlStore,
-        Verdict, WhenClaimed,
+        AfterSuccess, Cancel, Client, Fingerprint, Leftovers, RetryPolicy, Source, Uploaded,
+        UrlStore, Verdict, WhenClaimed,
     },
     protocol::{Algorithm, Metadata},
 };
@@ -41,6 +41,7 @@ pub(super) struct Plan {
     pub(super) fingerprint: Fingerprint,
     pub(super) after: AfterSuccess,
     pub(super) claimed: WhenClaimed,
+    pub(super) leftovers: Leftovers,
     pub(super) queries: bool,
 }
 
@@ -152,6 +153,7 @@ impl Plan {
             .fingerprint(self.fingerprint.clone())
             .after_success(self.after)
             .when_claimed(self.claimed)
+            .leftovers(self.leftovers)
             .on_progress(move |progress| seen.update(progress));
         for (key, value) in self.metadata(item)? {
             upload = upload.metadata(key, value);
@@ -272,7 +274,7 @@ impl Ended {
             _ if self.can_go_on => {
                 "The server keeps what it has: run the same command again to go on.".into()
             }
-            None => "Nothing is on the server.".into(),
+            None => "Nothing stays on the server.".into(),
             // Its query is what it takes to use it, and it is this user's.
             Some(url) if matches!(self.item.content, Content::File(_)) => {
                 format!("The server keeps what it has: add --resume-at '{url}' to go on.")
