@@ -19,14 +19,23 @@ use super::{
 
 /// Upload URLs in a JSON file that any number of processes may use at the same time.
 ///
-/// ```no_run
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use tower_tus::client::{Client, Source, url_store::FileUrlStore};
+/// ```
+/// # use tower_tus::{TusService, client::Client, storage::MemoryStorage};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tus = TusService::new(MemoryStorage::new());
+/// # let client = Client::with_service("http://localhost/files".parse()?, tus);
+/// # let directory = tempfile::tempdir()?;
+/// # let state = directory.path().join("uploads.json");
+/// # let backup = directory.path().join("backup.tar");
+/// # std::fs::write(&backup, vec![7; 3_000_000])?;
+/// use tower_tus::client::{FileUrlStore, Source};
 ///
-/// let client = Client::new("https://example.org/files".parse()?);
-/// let store = FileUrlStore::open("/var/lib/backup/uploads.json")?;
-/// // Goes on where an earlier process was interrupted.
-/// let done = client.upload(Source::path("backup.tar")).store(store).await?;
+/// let upload = client.upload(Source::path(&backup)).store(FileUrlStore::open(&state)?);
+/// upload.stop_at(1_000_000).await?;
+/// // Later, perhaps in another process:
+/// let upload = client.upload(Source::path(&backup)).store(FileUrlStore::open(&state)?);
+/// assert_eq!(upload.await?.resumed_from(), 1_000_000);
 /// # Ok(())
 /// # }
 /// ```
@@ -39,7 +48,7 @@ use super::{
 /// the upload. A file that is no JSON is renamed to `NAME.damaged`, with a warning, and an empty one takes
 /// its place. Fields and entries that this version does not know stay in the file.
 ///
-/// Each change writes all entries. From some thousand on a database is faster.
+/// Each change writes all entries: for very many of them a database is the better place.
 #[derive(Clone)]
 pub struct FileUrlStore {
     place: Arc<Place>,
