@@ -1,8 +1,11 @@
 //! Ctrl-C in the middle of an upload, and the same command once more.
 
-use std::process::Stdio;
+use std::{
+    process::Stdio,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-use crate::support::{Act, Proxy, Running, World, eventually, sample};
+use crate::support::{Act, Proxy, Running, Seen, World, eventually, sample, skipped};
 
 /// What may be on its way when a request is cut.
 const IN_FLIGHT: u64 = 1 << 20;
@@ -19,11 +22,11 @@ fn an_interrupted_upload_goes_on_where_it_was() {
             "a.bin",
             &proxy.url(),
             "--limit-rate",
-            "4MiB",
+            "1MiB",
             "--json",
         ];
         let running = Running::start(world.tus(slow), Stdio::null());
-        eventually("some bytes", || (proxy.bytes() > 2_000_000).then_some(()));
+        eventually("some bytes", || (proxy.bytes() > 600_000).then_some(()));
         running.signal(signal);
         let output = running.wait();
         assert_eq!(output.code, Some(code), "{}", output.stderr);
@@ -40,7 +43,7 @@ fn an_interrupted_upload_goes_on_where_it_was() {
         assert_eq!(again.code, Some(0), "{}", again.stderr);
         let done = &again.json()[0];
         assert_eq!(done["url"], stopped["url"], "it is the same upload");
-        assert!(done["resumed"].as_u64().unwrap() > 1_000_000, "{done}");
+        assert!(done["resumed"].as_u64().unwrap() > 300_000, "{done}");
         assert!(world.stored(done["url"].as_str().unwrap()) == data);
         let sent = proxy.bytes();
         assert!(
@@ -69,10 +72,10 @@ fn an_interrupted_upload_in_parts_goes_on_too() {
         "--parallel",
         "3",
         "--limit-rate",
-        "4MiB",
+        "1MiB",
     ];
     let running = Running::start(world.tus(slow), Stdio::null());
-    eventually("some bytes", || (proxy.bytes() > 3_000_000).then_some(()));
+    eventually("some bytes", || (proxy.bytes() > 600_000).then_some(()));
     running.signal("INT");
     let output = running.wait();
     assert_eq!(output.code, Some(130), "{}", output.stderr);
@@ -114,11 +117,11 @@ fn what_cannot_go_on_by_itself_says_how_it_can() {
         &proxy.url(),
         "--no-resume",
         "--limit-rate",
-        "2MiB",
+        "500KiB",
         "--json",
     ];
     let running = Running::start(world.tus(slow), Stdio::null());
-    eventually("some bytes", || (proxy.bytes() > 1_000_000).then_some(()));
+    eventually("some bytes", || (proxy.bytes() > 300_000).then_some(()));
     running.signal("INT");
     let output = running.wait();
     assert_eq!(output.code, Some(130));
@@ -138,7 +141,7 @@ fn what_cannot_go_on_by_itself_says_how_it_can() {
         "--json",
     ]);
     assert_eq!(again.code, Some(0), "{}", again.stderr);
-    assert!(again.json()[0]["resumed"].as_u64().unwrap() > 500_000);
+    assert!(again.json()[0]["resumed"].as_u64().unwrap() > 100_000);
     assert!(world.stored(upload) == data);
 }
 
@@ -176,4 +179,96 @@ fn fingerprints_find_what_they_say() {
     // It is gone on the server: another one, without a word.
     assert_eq!(world.run(["delete", &first]).code, Some(0));
     assert_ne!(world.ok(args), first);
+}
+
+#[test]
+fn an_interrupted_download_goes_on() {
+    let world = World::new();
+    let data = sample(3_000_000);
+    world.file("up.bin", &data);
+    let url = world.ok(["upload", "up.bin", &world.url()]);
+    let path = url.rsplit('/').next().unwrap();
+    let proxy = Proxy::start(world.server.address, {
+        let gets = AtomicUsize::new(0);
+        move |_| match gets.fetch_add(1, Ordering::SeqCst) {
+            0 => Act::HoldAnswer(1_000_000),
+            _ => Act::Pass,
+        }
+    });
+    let args = [
+        "download",
+        &format!("{}/{path}", proxy.url()),
+        "-o",
+        "down.bin",
+    ];
+    let running = Running::start(world.tus(args), Stdio::null());
+    eventually("a part of the file", || {
+        let files = std::fs::read_dir(world.home()).unwrap();
+        let mut sizes = files.map(|file| file.unwrap().metadata().unwrap().len());
+        sizes
+            .any(|size| (1..=1_000_000).contains(&size))
+            .then_some(())
+    });
+    running.signal("INT");
+    let output = running.wait();
+    assert_eq!(output.code, Some(130), "{}", output.stderr);
+    assert!(
+        output
+            .stderr
+            .contains("run the same command again to go on"),
+        "{}",
+        output.stderr
+    );
+    assert!(!world.home().join("down.bin").exists());
+    assert_eq!(world.ok(args), "down.bin");
+    assert!(std::fs::read(world.home().join("down.bin")).unwrap() == data);
+    let last = proxy.seen().pop().unwrap();
+    assert!(last.header("range").starts_with("bytes="), "it began anew");
+}
+
+#[test]
+fn an_interrupted_doctor_leaves_nothing_behind() {
+    let world = World::new();
+    let proxy = Proxy::start(world.server.address, |seen: &Seen| {
+        match seen.method.as_str() {
+            "PATCH" => Act::Buffer,
+            _ => Act::Pass,
+        }
+    });
+    let running = Running::start(world.tus(["doctor", &proxy.url()]), Stdio::null());
+    // The long request, which is looked at for seconds.
+    eventually("the last check", || {
+        proxy
+            .seen()
+            .iter()
+            .any(|seen| seen.length() > 1 << 30)
+            .then_some(())
+    });
+    running.signal("INT");
+    assert_eq!(running.wait().code, Some(130));
+    let created = proxy
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.method == "POST")
+        .count();
+    let removed = proxy
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.method == "DELETE")
+        .count();
+    assert_eq!((created, removed), (2, 2));
+}
+
+#[test]
+fn a_url_that_cannot_be_printed_is_a_failure() {
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
+        return skipped("a full disk behind standard output: there is no /dev/full");
+    };
+    let world = World::new();
+    world.file("a", "x");
+    let mut command = world.tus(["upload", "a", &world.url()]);
+    let output = command.stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("error: "), "{told}");
 }

@@ -17,7 +17,7 @@ fn bars_are_drawn_and_the_url_is_the_last_line() {
         return skipped("bars in a terminal: there is no tmux");
     };
     terminal.run(&format!(
-        "upload clip.mp4 {} --limit-rate 3MiB",
+        "upload clip.mp4 {} --limit-rate 2MiB",
         world.url()
     ));
     let drawn = terminal.until("a bar", |screen| {

@@ -108,7 +108,7 @@ fn unfinished_uploads_are_listed_and_forgotten() {
     assert_eq!(world.run(["list"]).stdout, "");
     let interrupted = || {
         let url = world.url();
-        let command = world.tus(["upload", "a.bin", &url, "--limit-rate", "1MiB", "--json"]);
+        let command = world.tus(["upload", "a.bin", &url, "--limit-rate", "200KiB", "--json"]);
         let running = Running::start(command, Stdio::null());
         crate::support::eventually("an entry", || {
             let list = world.run(["list"]);

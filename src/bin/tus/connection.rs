@@ -8,7 +8,6 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Args;
-use http::Uri;
 use tower_tus::client::{Client, HttpVersion, RetryPolicy, Tls};
 
 use crate::{
@@ -62,23 +61,22 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A client of the server at this URL.
-    pub(crate) fn client(&self, url: &Address) -> Result<Client> {
-        self.client_of(url.uri()?)
+    /// As [`client`](Self::client), one that gives up after this time unless the flag says another.
+    pub(crate) fn impatient_client(&self, url: &Address, limit: Duration) -> Result<Client> {
+        let limit = self.timeout.unwrap_or(limit);
+        Ok(limited(self.client(url)?, limit))
     }
 
-    pub(crate) fn client_of(&self, endpoint: Uri) -> Result<Client> {
-        let mut client = Client::new(endpoint).retry(self.retry()).tls(self.tls()?);
+    /// A client of the server at this URL.
+    pub(crate) fn client(&self, url: &Address) -> Result<Client> {
+        let mut client = Client::new(url.uri()?).retry(self.retry()).tls(self.tls()?);
         for headers in &self.headers {
             for (name, value) in headers.read()? {
                 client = client.header(name, value);
             }
         }
         if let Some(limit) = self.timeout {
-            client = client
-                .connect_timeout(limit)
-                .stall_timeout(limit)
-                .answer_timeout(limit);
+            client = limited(client, limit);
         }
         if self.http2 {
             client = client.version(HttpVersion::Http2);
@@ -116,6 +114,13 @@ impl Connection {
         }
         Ok(tls)
     }
+}
+
+fn limited(client: Client, limit: Duration) -> Client {
+    client
+        .connect_timeout(limit)
+        .stall_timeout(limit)
+        .answer_timeout(limit)
 }
 
 fn pem(path: &Path) -> Result<Vec<u8>> {

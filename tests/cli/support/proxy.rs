@@ -43,6 +43,8 @@ pub(crate) enum Act {
     Cut(u64),
     /// It passes, and so many bytes of the answer come back.
     CutAnswer(u64),
+    /// It passes, so many bytes of the answer come back, and nothing more.
+    HoldAnswer(u64),
     /// It passes, and the path in `Location` is put behind this.
     Base(String),
 }
@@ -114,6 +116,7 @@ impl Proxy {
         let mut most = u64::MAX;
         let mut edits = Vec::new();
         let mut shown = u64::MAX;
+        let mut held = false;
         let mut before = String::new();
         let mut path = seen.path.clone();
         match act(&seen) {
@@ -122,6 +125,10 @@ impl Proxy {
             Act::Path(other) => path = other,
             Act::Cut(at) => most = at,
             Act::CutAnswer(at) => shown = at,
+            Act::HoldAnswer(at) => {
+                shown = at;
+                held = true;
+            }
             Act::Base(base) => before = base,
             Act::Buffer => {
                 while (early.len() as u64) < length {
@@ -179,6 +186,10 @@ impl Proxy {
                 }
             });
             let answered = answer(&mut upstream, &mut client, &edits, &before, shown);
+            if held {
+                // Until the client has enough of it.
+                io::copy(&mut client, &mut io::sink())?;
+            }
             let _ = client.shutdown(Shutdown::Both);
             answered
         })

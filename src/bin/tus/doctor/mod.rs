@@ -8,6 +8,8 @@ mod offsets;
 mod probe;
 mod report;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::Args;
 
@@ -46,7 +48,7 @@ pub(crate) struct Doctor {
 
 pub(crate) fn run(args: &Doctor) -> Result<Exit> {
     session::run(&args.output, |screen, mut signals| async move {
-        let probe = Probe::new(args.connection.client(&args.url)?);
+        let probe = Probe::new(args.connection.impatient_client(&args.url, PATIENCE)?);
         let mut report = Report::new(screen);
         let stopped = tokio::select! {
             examined = examine(args, &probe, &mut report) => examined.map(|()| None)?,
@@ -82,6 +84,9 @@ async fn examine(args: &Doctor, probe: &Probe, report: &mut Report) -> Result<()
     }
     Ok(())
 }
+
+/// What takes longer is broken, too.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 const AFTER_HELP: &str = "\
 Each line is a check: ok, warn (uploads work, but not for all or not at their best) or FAIL.
