@@ -288,7 +288,7 @@ fn what_fails_is_tried_again_and_said() {
     assert!(line["retries"].as_u64().unwrap() >= 2, "{line}");
     assert!(world.stored(line["url"].as_str().unwrap()) == data);
     assert!(
-        proxy.bytes() < 3_100_000,
+        proxy.bytes() < 2_600_000,
         "{} bytes were sent",
         proxy.bytes()
     );
