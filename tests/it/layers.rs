@@ -3,8 +3,9 @@
 use std::{fs, path::Path};
 
 /// What each layer may use of the crate.
-const MAY_USE: [(&str, &[&str]); 3] = [
+const MAY_USE: [(&str, &[&str]); 4] = [
     ("protocol", &["protocol"]),
+    ("client", &["protocol", "client"]),
     ("storage", &["protocol", "storage"]),
     ("service", &["protocol", "storage", "service"]),
 ];

@@ -1,17 +1,35 @@
 //! The command `tus`: one file per subcommand, and what they share.
 
 mod access;
+mod address;
 mod args;
+mod bars;
+mod completions;
+mod concat;
+mod connection;
+mod delete;
+mod doctor;
+mod download;
+mod exit;
+mod info;
 mod log;
+mod screen;
 mod serve;
 mod server;
+mod session;
 mod signals;
+mod state;
 mod storage;
+mod stored;
+mod terminal;
+mod upload;
 mod value;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::exit::{Exit, Usage, explain};
 
 /// Resumable uploads over HTTP (tus 1.0.0).
 #[derive(Debug, Parser)]
@@ -30,6 +48,28 @@ struct Tus {
 enum Command {
     /// Receive uploads and keep them in a directory or a bucket
     Serve(Box<args::Serve>),
+    /// Upload files, directories or standard input, and go on after interruptions
+    Upload(Box<upload::Upload>),
+    /// Download a finished upload, and go on after interruptions
+    Download(download::Download),
+    /// Tell where an upload stands
+    Info(info::Ask),
+    /// Tell what is attached to an upload
+    Metadata(info::Ask),
+    /// Remove uploads
+    Delete(delete::Delete),
+    /// Tell what a server can do
+    Options(info::Ask),
+    /// List the uploads that can go on
+    List(stored::List),
+    /// Forget such uploads; the server keeps them
+    Forget(stored::Forget),
+    /// Join parts into one upload
+    Concat(concat::Concat),
+    /// Find out what breaks uploads to a server
+    Doctor(doctor::Doctor),
+    /// Print completions for a shell
+    Completions(completions::Completions),
 }
 
 fn main() -> ExitCode {
@@ -38,63 +78,26 @@ fn main() -> ExitCode {
         .mut_subcommands(|subcommand| subcommand.mut_args(|flag| flag.hide_env(true)));
     let tus = Tus::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
 
-    match tus.command {
+    let result = match &tus.command {
         Command::Serve(args) => match args.check() {
-            Ok(()) => conclude(serve::run(&args)),
-            Err(reason) => {
-                eprintln!("error: {reason}");
-                ExitCode::from(USAGE)
-            }
+            Ok(()) => serve::run(args).map(|()| Exit::Success),
+            Err(reason) => Err(Usage(reason).into()),
         },
-    }
-}
-
-fn conclude(result: anyhow::Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", explain(&error));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// One line. Some errors tell their causes themselves, and what a store answers may be long.
-fn explain(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !text.contains(&cause) {
-            let colon = if text.is_empty() { "" } else { ": " };
-            text = text + colon + &cause;
-        }
-    }
-    let lines: Vec<_> = text.lines().map(str::trim).collect();
-    let line = lines.join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
-}
-
-/// The longest reason that is told, in characters.
-const LONGEST: usize = 800;
-
-/// What clap ends with, too.
-const USAGE: u8 = 2;
-
-#[cfg(test)]
-mod tests {
-    use anyhow::anyhow;
-
-    use super::*;
-
-    #[test]
-    fn a_reason_is_one_line_and_says_nothing_twice() {
-        let error = anyhow!("403\n  <b/>\n")
-            .context("sending: 403\n  <b/>\n")
-            .context("cannot");
-        assert_eq!(explain(&error), "cannot: sending: 403 <b/>");
-        let long = explain(&anyhow!("é".repeat(2 * LONGEST)));
-        assert_eq!(long.chars().count(), LONGEST + 1);
-    }
+        Command::Upload(args) => upload::run(args),
+        Command::Download(args) => download::run(args),
+        Command::Info(args) => info::info(args),
+        Command::Metadata(args) => info::metadata(args),
+        Command::Delete(args) => delete::run(args),
+        Command::Options(args) => info::options(args),
+        Command::List(args) => stored::list(args),
+        Command::Forget(args) => stored::forget(args),
+        Command::Concat(args) => concat::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Completions(args) => completions::run(args, Tus::command()),
+    };
+    let exit = result.unwrap_or_else(|error| {
+        eprintln!("error: {}", explain(&error));
+        Exit::of(&error)
+    });
+    exit.into()
 }

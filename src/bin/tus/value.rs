@@ -99,6 +99,29 @@ where
     })
 }
 
+/// Something to attach to an upload: `key=value`, or a key alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub(crate) key: String,
+    pub(crate) value: String,
+}
+
+impl FromStr for Pair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        let is_key = |byte: u8| byte.is_ascii_graphic() && byte != b',';
+        if key.is_empty() || !key.bytes().all(is_key) {
+            return Err("a key has to be visible ASCII without commas, as in album=2026".into());
+        }
+        Ok(Self {
+            key: key.into(),
+            value: value.into(),
+        })
+    }
+}
+
 /// A number of bytes as people write it: `8GiB`, `500MB`, `10k`.
 pub(crate) fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     let bytes = parse_size::parse_size(text)
@@ -171,7 +194,7 @@ pub(crate) fn log_filter(text: &str) -> Result<String, String> {
 }
 
 /// What a browser sends as `Origin`: a scheme and a host, and nothing behind them.
-fn origin(text: &str) -> Result<String, String> {
+pub(crate) fn origin(text: &str) -> Result<String, String> {
     let has_host = text
         .split_once("://")
         .is_some_and(|(_, host)| !host.is_empty());
@@ -229,6 +252,22 @@ mod tests {
             let location = url.parse::<Location>().unwrap();
             assert_eq!(location.to_string(), shown);
             assert!(location.has_credentials());
+        }
+    }
+
+    #[test]
+    fn pairs() {
+        let pair = |key: &str, value: &str| {
+            Ok(Pair {
+                key: key.into(),
+                value: value.into(),
+            })
+        };
+        assert_eq!("a=b=c".parse::<Pair>(), pair("a", "b=c"));
+        assert_eq!("a".parse::<Pair>(), pair("a", ""));
+        assert_eq!("a= ü".parse::<Pair>(), pair("a", " ü"));
+        for bad in ["", "=b", "a b=c", "a,b=c", "ü=c"] {
+            assert!(bad.parse::<Pair>().is_err(), "{bad:?}");
         }
     }
 

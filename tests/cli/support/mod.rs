@@ -1,10 +1,14 @@
 //! What the tests share: a running program, and HTTP/1.1 by hand.
 
+mod client;
 mod http;
 mod process;
+mod proxy;
 
+pub(crate) use client::{Running, World};
 pub(crate) use http::{Answer, Request};
 pub(crate) use process::{Output, Program, tus};
+pub(crate) use proxy::{Act, Proxy, Seen};
 
 use std::{
     io::{self, Write},

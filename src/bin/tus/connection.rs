@@ -1,0 +1,132 @@
+//! Flags of every command that speaks to a server, and the client they make.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use tower_tus::client::{Client, HttpVersion, RetryPolicy, Tls};
+
+use crate::{
+    address::{Address, Headers},
+    exit::Usage,
+    value,
+};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// Send this header; @FILE has one in each line
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE|@FILE")]
+    headers: Vec<Headers>,
+
+    /// Try again so often in a row what fails without progress
+    #[arg(long, value_name = "N", default_value_t = 9)]
+    pub(crate) retries: u32,
+
+    /// Give up on a request when nothing moves for this time [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = value::period)]
+    timeout: Option<Duration>,
+
+    /// Take any certificate: anybody in between can read and change everything
+    #[arg(long)]
+    insecure: bool,
+
+    /// Trust these authorities too
+    #[arg(long, value_name = "PEM")]
+    cacert: Option<PathBuf>,
+
+    /// Certificate to show
+    #[arg(long, value_name = "PEM")]
+    cert: Option<PathBuf>,
+
+    /// Its key, unless that is in the same file
+    #[arg(long, value_name = "PEM", requires = "cert")]
+    key: Option<PathBuf>,
+
+    /// Speak HTTP/2
+    #[arg(long)]
+    http2: bool,
+
+    /// Write PATCH and DELETE as POST, for networks that know no others
+    #[arg(long)]
+    method_override: bool,
+
+    /// Send a random X-Request-ID with each request
+    #[arg(long)]
+    request_id: bool,
+}
+
+impl Connection {
+    /// As [`client`](Self::client), one that gives up after this time unless the flag says another.
+    pub(crate) fn impatient_client(&self, url: &Address, limit: Duration) -> Result<Client> {
+        let limit = self.timeout.unwrap_or(limit);
+        Ok(limited(self.client(url)?, limit))
+    }
+
+    /// A client of the server at this URL.
+    pub(crate) fn client(&self, url: &Address) -> Result<Client> {
+        let mut client = Client::new(url.uri()?).retry(self.retry()).tls(self.tls()?);
+        for headers in &self.headers {
+            for (name, value) in headers.read()? {
+                client = client.header(name, value);
+            }
+        }
+        if let Some(limit) = self.timeout {
+            client = limited(client, limit);
+        }
+        if self.http2 {
+            client = client.version(HttpVersion::Http2);
+        }
+        if self.method_override {
+            client = client.method_override();
+        }
+        if self.request_id {
+            client = client.request_ids();
+        }
+        Ok(client)
+    }
+
+    pub(crate) fn retry(&self) -> RetryPolicy {
+        RetryPolicy::default().attempts(self.retries.saturating_add(1))
+    }
+
+    fn tls(&self) -> Result<Tls> {
+        let mut tls = Tls::new();
+        if self.insecure {
+            tls = tls.accept_any_certificate();
+        }
+        if let Some(path) = &self.cacert {
+            let roots = tls.root_pem(&pem(path)?);
+            tls = roots.map_err(|error| unusable("--cacert", path, &error))?;
+        }
+        if let Some(path) = &self.cert {
+            let mut both = pem(path)?;
+            if let Some(key) = &self.key {
+                both.push(b'\n');
+                both.extend(pem(key)?);
+            }
+            let identity = tls.identity_pem(&both);
+            tls = identity.map_err(|error| unusable("--cert", path, &error))?;
+        }
+        Ok(tls)
+    }
+}
+
+fn limited(client: Client, limit: Duration) -> Client {
+    client
+        .connect_timeout(limit)
+        .stall_timeout(limit)
+        .answer_timeout(limit)
+}
+
+fn pem(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn unusable(flag: &str, path: &Path, error: &tower_tus::client::Error) -> Usage {
+    Usage(format!("{flag} {}: {error}", path.display()))
+}

@@ -1,0 +1,308 @@
+//! One upload from its first request to its last, and what is said about it.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use anyhow::Result;
+use http::Uri;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tower_tus::{
+    client::{
+        AfterSuccess, Cancel, Client, Fingerprint, Leftovers, RetryPolicy, Source, Uploaded,
+        UrlStore, Verdict, WhenClaimed,
+    },
+    protocol::{Algorithm, Metadata},
+};
+
+use super::items::{Content, Item};
+use crate::{
+    address::{printable, shown},
+    bars::{Watch, bytes},
+    exit::{Exit, Stopped, Usage, explain},
+    screen::Screen,
+    value::Pair,
+};
+
+/// What all uploads of a command have in common.
+pub(super) struct Plan {
+    pub(super) client: Client,
+    pub(super) retry: RetryPolicy,
+    pub(super) retries: u32,
+    pub(super) pairs: Vec<Pair>,
+    pub(super) name: Option<String>,
+    pub(super) checksum: Option<Algorithm>,
+    pub(super) parallel: usize,
+    pub(super) chunk_size: Option<u64>,
+    pub(super) store: Option<Arc<dyn UrlStore>>,
+    pub(super) resume_at: Option<Uri>,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) after: AfterSuccess,
+    pub(super) claimed: WhenClaimed,
+    pub(super) leftovers: Leftovers,
+    pub(super) queries: bool,
+}
+
+/// How an upload ended.
+pub(super) struct Ended {
+    item: Item,
+    result: Result<Uploaded, anyhow::Error>,
+    url: Option<Uri>,
+    elapsed: Duration,
+    retries: u32,
+    /// Whether the same command goes on with it.
+    can_go_on: bool,
+    stopped: Option<Stopped>,
+}
+
+/// Tells all uploads to stop, and why.
+#[derive(Default)]
+pub(super) struct Stop {
+    token: CancellationToken,
+    signal: OnceLock<Stopped>,
+}
+
+impl Stop {
+    pub(super) fn by(&self, signal: Stopped) {
+        let _ = self.signal.set(signal);
+        self.token.cancel();
+    }
+}
+
+impl Plan {
+    /// What is attached to this item: what was asked for, and what is known of it anyway.
+    pub(super) fn metadata(&self, item: &Item) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
+        for Pair { key, value } in &self.pairs {
+            pairs.push((key.clone(), value.clone().into_bytes()));
+        }
+        let given = |key: &str| self.pairs.iter().any(|pair| pair.key == key);
+        let filename = self.name.as_ref().or(item.filename.as_ref());
+        let kind = filename.and_then(|name| mime_guess::from_path(name).first_raw());
+        let known = [
+            ("filename", filename.map(String::as_str)),
+            ("filetype", kind),
+            ("relativePath", item.relative_path.as_deref()),
+        ];
+        for (key, value) in known {
+            if let Some(value) = value.filter(|_| !given(key)) {
+                pairs.push((key.into(), value.into()));
+            }
+        }
+        Metadata::from_pairs(pairs.iter().map(|(key, value)| (key, value))).map_err(|_| {
+            Usage("--metadata: keys have to be different, and visible ASCII without commas".into())
+        })?;
+        Ok(pairs)
+    }
+
+    /// Uploads it. Told to stop, the upload stays on the server.
+    pub(super) async fn transfer(
+        &self,
+        item: Item,
+        watch: Watch,
+        screen: &Screen,
+        stop: &Stop,
+    ) -> Ended {
+        let result = self.start(&item, &watch, screen, stop).await;
+        watch.clear();
+        let progress = watch.last();
+        let url = match &result {
+            Ok(done) => Some(done.url().clone()),
+            Err(error) => error
+                .downcast_ref::<tower_tus::client::Error>()
+                .and_then(|error| error.upload_url().cloned()),
+        };
+        let stored = self.store.is_some()
+            && matches!(item.content, Content::File(_))
+            && url
+                .as_ref()
+                .is_none_or(|url| url.query().is_none() || self.queries);
+        Ended {
+            item,
+            url,
+            elapsed: progress.elapsed,
+            retries: progress.retries,
+            stopped: match &result {
+                Err(error) if is_canceled(error) => stop.signal.get().copied(),
+                _ => None,
+            },
+            can_go_on: result.is_err() && (stored || self.resume_at.is_some()),
+            result,
+        }
+    }
+
+    async fn start(
+        &self,
+        item: &Item,
+        watch: &Watch,
+        screen: &Screen,
+        stop: &Stop,
+    ) -> Result<Uploaded> {
+        let source = match &item.content {
+            Content::File(path) => Source::path(path),
+            Content::Pipe(path) => Source::read_once(tokio::fs::File::open(path).await?),
+            Content::Stdin => Source::read_once(tokio::io::stdin()),
+        };
+        let seen = watch.clone();
+        let mut upload = self
+            .client
+            .upload(source)
+            .retry(self.told_retries(item, screen))
+            .fingerprint(self.fingerprint.clone())
+            .after_success(self.after)
+            .when_claimed(self.claimed)
+            .leftovers(self.leftovers)
+            .on_progress(move |progress| seen.update(progress));
+        for (key, value) in self.metadata(item)? {
+            upload = upload.metadata(key, value);
+        }
+        if let Some(bytes) = self.chunk_size {
+            upload = upload.chunk_size(bytes);
+        }
+        if let Some(algorithm) = self.checksum {
+            upload = upload.checksum(algorithm);
+        }
+        if self.parallel > 1 {
+            upload = upload.parallel(self.parallel);
+        }
+        if let Some(store) = &self.store {
+            upload = upload.shared_store(store.clone());
+        }
+        if self.queries {
+            upload = upload.store_queries();
+        }
+        if let Some(url) = &self.resume_at {
+            upload = upload.resume_at(url.clone());
+        }
+        let mut handle = upload.start();
+        tokio::select! {
+            done = &mut handle => return Ok(done?),
+            () = stop.token.cancelled() => handle.cancel(Cancel::Keep),
+        }
+        Ok(handle.await?)
+    }
+
+    /// The policy, which says why it waits.
+    fn told_retries(&self, item: &Item, screen: &Screen) -> RetryPolicy {
+        let (screen, name, retries) = (screen.clone(), item.shown.clone(), self.retries);
+        self.retry.clone().judge(move |error, failures| {
+            if error.is_retryable() && failures <= retries {
+                let error = explain_error(error);
+                screen.note(&format!(
+                    "{name}: {error}; trying again ({failures} of {retries})"
+                ));
+            }
+            Verdict::AsUsual
+        })
+    }
+}
+
+impl Ended {
+    pub(super) fn exit(&self) -> Exit {
+        match (&self.result, self.stopped) {
+            (Ok(_), _) => Exit::Success,
+            (Err(_), Some(stopped)) => stopped.exit(),
+            (Err(error), None) => Exit::of(error),
+        }
+    }
+
+    /// The URL of an upload that is whole.
+    pub(super) fn text(&self) -> Option<String> {
+        self.result.as_ref().ok().map(|done| done.url().to_string())
+    }
+
+    /// The same for programs, and why there is none.
+    pub(super) fn json(&self) -> Value {
+        let url = self.url.as_ref().map(Uri::to_string);
+        match &self.result {
+            Ok(done) => json!({
+                "file": self.item.shown,
+                "url": url,
+                "size": done.size(),
+                "resumed": done.resumed_from(),
+                "seconds": self.elapsed.as_secs_f64(),
+                "retries": self.retries,
+            }),
+            Err(error) => json!({
+                "file": self.item.shown,
+                "url": url,
+                "error": explain(error),
+                "status": error
+                    .downcast_ref::<tower_tus::client::Error>()
+                    .and_then(tower_tus::client::Error::status)
+                    .map(|status| status.as_u16()),
+                "exit": self.exit().code(),
+                "resumable": self.can_go_on,
+            }),
+        }
+    }
+
+    /// What people want to know.
+    pub(super) fn tell(&self, screen: &Screen) {
+        let name = printable(&self.item.shown);
+        match &self.result {
+            Ok(done) => screen.note(&format!("{name}: {}", self.figures(done))),
+            Err(_) if self.stopped.is_some() => {
+                screen.error(&format!("{name}: stopped. {}", self.how_to_go_on()));
+            }
+            Err(error) => {
+                screen.error(&format!("error: {name}: {}", explain(error)));
+                if self.url.is_some() {
+                    screen.note(&format!("{name}: {}", self.how_to_go_on()));
+                }
+            }
+        }
+    }
+
+    fn figures(&self, done: &Uploaded) -> String {
+        let sent = done.size().saturating_sub(done.resumed_from());
+        let seconds = self.elapsed.as_secs_f64();
+        let mut text = format!("{} in {seconds:.1}s", bytes(done.size()));
+        if seconds > 0.1 && sent > 0 {
+            text += &format!(", {}/s", bytes((sent as f64 / seconds) as u64));
+        }
+        if done.resumed_from() > 0 {
+            text += &format!(", {} were there already", bytes(done.resumed_from()));
+        }
+        text
+    }
+
+    fn how_to_go_on(&self) -> String {
+        match &self.url {
+            _ if self.can_go_on => {
+                "The server keeps what it has: run the same command again to go on.".into()
+            }
+            None => "Nothing stays on the server.".into(),
+            // Its query is what it takes to use it, and it is this user's.
+            Some(url) if matches!(self.item.content, Content::File(_)) => {
+                format!("The server keeps what it has: add --resume-at '{url}' to go on.")
+            }
+            Some(url) => format!(
+                "What was read once cannot be read again; `tus delete {}` removes what the \
+                 server has.",
+                shown(url)
+            ),
+        }
+    }
+}
+
+fn is_canceled(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<tower_tus::client::Error>()
+        .is_some_and(tower_tus::client::Error::is_canceled)
+}
+
+fn explain_error(error: &tower_tus::client::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    printable(&text)
+}

@@ -1,0 +1,133 @@
+use http::{HeaderMap, HeaderName, Method, Uri};
+
+use super::{Client, Error, exchange::Call, inspect::malformed};
+use crate::protocol::{
+    Algorithm, Extension, Extensions,
+    header::{self, TUS_CHECKSUM_ALGORITHM, TUS_EXTENSION, TUS_MAX_SIZE, TUS_VERSION},
+};
+
+/// What a server says it can do: its answer to OPTIONS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// Versions of tus, most preferred first.
+    pub versions: Vec<String>,
+    /// Extensions of tus 1.0.0.
+    pub extensions: Extensions,
+    /// All names of extensions as the server wrote them, unknown ones too.
+    pub extension_names: Vec<String>,
+    /// Largest upload in bytes, where there is a limit.
+    pub max_size: Option<u64>,
+    /// Checksum algorithms that this client knows as well, in the server's order.
+    pub checksums: Vec<Algorithm>,
+    /// All names of algorithms as the server wrote them.
+    pub checksum_names: Vec<String>,
+}
+
+impl ServerInfo {
+    /// Whether the server offers an extension.
+    #[must_use]
+    pub fn offers(&self, extension: Extension) -> bool {
+        self.extensions.contains(extension)
+    }
+
+    pub(crate) fn require(&self, extension: Extension) -> Result<(), Error> {
+        match self.offers(extension) {
+            true => Ok(()),
+            false => Err(Error::not_offered(extension)),
+        }
+    }
+
+    fn parse(headers: &HeaderMap) -> Result<Self, Error> {
+        let versions = names(headers, &TUS_VERSION);
+        if versions.is_empty() {
+            return Err(Error::protocol("answers OPTIONS without Tus-Version"));
+        }
+        let extension_names = names(headers, &TUS_EXTENSION);
+        let checksum_names = names(headers, &TUS_CHECKSUM_ALGORITHM);
+        Ok(Self {
+            versions,
+            extensions: extension_names
+                .iter()
+                .filter_map(|name| name.parse().ok())
+                .fold(Extensions::none(), Extensions::with),
+            max_size: header::integer(headers, &TUS_MAX_SIZE).map_err(malformed)?,
+            checksums: checksum_names
+                .iter()
+                .filter_map(|name| name.to_ascii_lowercase().parse().ok())
+                .collect(),
+            extension_names,
+            checksum_names,
+        })
+    }
+}
+
+impl Client {
+    /// What the server can do: versions, extensions, limits.
+    ///
+    /// # Errors
+    /// Whatever goes wrong on the way; [`Error::is_protocol`] if it is no tus server.
+    pub async fn options(&self) -> Result<ServerInfo, Error> {
+        let mut retries = self.retries();
+        loop {
+            match self.options_once().await {
+                Ok(info) => return Ok(info),
+                Err(error) => retries.after(error).await?,
+            }
+        }
+    }
+
+    async fn options_once(&self) -> Result<ServerInfo, Error> {
+        let call = Call::new(Method::OPTIONS, &self.config().endpoint);
+        ServerInfo::parse(&self.ask(call).await?.headers)
+    }
+
+    /// What was found out before.
+    pub(crate) fn remembered_options(&self) -> Option<&ServerInfo> {
+        self.server.get()?.as_ref()
+    }
+
+    /// What was found out before, or now.
+    pub(crate) async fn known_options(&self) -> Result<&ServerInfo, Error> {
+        if self.server.get().is_none() {
+            let info = self.options().await?;
+            // Somebody may have been faster.
+            let _ = self.server.set(Some(info));
+        }
+        self.remembered_options()
+            .ok_or_else(|| Error::protocol("does not answer OPTIONS"))
+    }
+
+    /// As [`known_options`](Self::known_options), of a server that may not answer OPTIONS at all: nothing
+    /// depends on it.
+    pub(crate) async fn perhaps_options(&self) -> Option<&ServerInfo> {
+        if self.server.get().is_none() {
+            let info = match self.options_once().await {
+                Ok(info) => Some(info),
+                // It will say the same the next time.
+                Err(error) if !error.is_retryable() => None,
+                Err(_) => return None,
+            };
+            let _ = self.server.set(info);
+        }
+        self.remembered_options()
+    }
+}
+
+/// The endpoint's spelling in messages and stores: without userinfo and query.
+pub(crate) fn bare(uri: &Uri) -> String {
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = uri.path().parse().ok();
+    Uri::from_parts(parts).map_or_else(|_| uri.path().to_owned(), |uri| uri.to_string())
+}
+
+fn names(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|item| item.trim().to_owned())
+        .filter(|item| !item.is_empty())
+        .collect()
+}

@@ -1,0 +1,145 @@
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::PIECE;
+
+/// A file, read ahead by one piece on the pool of blocking threads.
+pub(super) struct FileReader {
+    file: Arc<File>,
+    pub(super) path: Arc<Path>,
+    pub(super) modified: Option<SystemTime>,
+    pub(super) length: u64,
+    /// The piece that is being read, and where it begins.
+    ahead: Option<(u64, JoinHandle<io::Result<BytesMut>>)>,
+    buffers: Buffers,
+}
+
+impl FileReader {
+    pub(super) async fn open(path: PathBuf) -> io::Result<Self> {
+        let opened = spawn_blocking(move || {
+            let file = File::open(&path)?;
+            let about = file.metadata()?;
+            if about.is_dir() {
+                return Err(io::Error::from(io::ErrorKind::IsADirectory));
+            }
+            // One file has one name, whatever the working directory of the next process is.
+            let path = std::path::absolute(&path)?;
+            Ok((file, path, about.len(), about.modified().ok()))
+        });
+        let (file, path, length, modified) = opened.await.map_err(io::Error::other)??;
+        Ok(Self {
+            file: Arc::new(file),
+            path: path.into(),
+            modified,
+            length,
+            ahead: None,
+            buffers: Buffers::default(),
+        })
+    }
+
+    /// Another reader of the same file.
+    pub(super) fn again(&self) -> Self {
+        Self {
+            file: Arc::clone(&self.file),
+            path: Arc::clone(&self.path),
+            modified: self.modified,
+            length: self.length,
+            ahead: None,
+            buffers: Buffers::default(),
+        }
+    }
+
+    /// Bytes from `offset` on, at most `max` and none at the end. While they are used, the next ones
+    /// are read if `more` of this request follow. Cancel-safe.
+    pub(super) async fn read(&mut self, offset: u64, max: usize, more: u64) -> io::Result<Bytes> {
+        let size = max.min(PIECE);
+        let fits = self.ahead.as_ref().is_some_and(|(at, _)| *at == offset);
+        if !fits {
+            self.ahead = Some((offset, self.start(offset, size)));
+        }
+        let (_, reading) = self.ahead.as_mut().expect("it was just made sure of");
+        let read = reading.await;
+        self.ahead = None;
+        let mut piece = read.map_err(io::Error::other)??;
+        // Read ahead for a longer request than the one that asks now.
+        piece.truncate(size);
+        let piece = piece.freeze();
+        let next = offset + piece.len() as u64;
+        let left = more.saturating_sub(piece.len() as u64).min(PIECE as u64) as usize;
+        if left > 0 && !piece.is_empty() {
+            self.ahead = Some((next, self.start(next, left)));
+        }
+        self.buffers.lend(&piece);
+        Ok(piece)
+    }
+
+    fn start(&mut self, offset: u64, size: usize) -> JoinHandle<io::Result<BytesMut>> {
+        let file = Arc::clone(&self.file);
+        let mut buffer = self.buffers.take(size);
+        spawn_blocking(move || {
+            let count = read_at(&file, &mut buffer, offset)?;
+            buffer.truncate(count);
+            Ok(buffer)
+        })
+    }
+}
+
+/// Pieces that were handed out. The oldest is used again when nobody has it any more.
+#[derive(Default)]
+struct Buffers(VecDeque<Bytes>);
+
+impl Buffers {
+    fn take(&mut self, size: usize) -> BytesMut {
+        let reused = self.0.pop_front().map(Bytes::try_into_mut);
+        let mut buffer = match reused {
+            Some(Ok(buffer)) if buffer.capacity() >= size => buffer,
+            Some(Err(in_use)) if self.0.len() < KEPT => {
+                self.0.push_front(in_use);
+                BytesMut::with_capacity(size)
+            }
+            _ => BytesMut::with_capacity(size),
+        };
+        buffer.resize(size, 0);
+        buffer
+    }
+
+    fn lend(&mut self, piece: &Bytes) {
+        self.0.push_back(piece.clone());
+    }
+}
+
+/// Fills the buffer as far as the file goes.
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read_some(file, &mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(unix)]
+fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}
+
+/// A few pieces are on their way at any moment: in the channel, in the connection's queue.
+const KEPT: usize = 8;

@@ -1,0 +1,197 @@
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+
+use super::{
+    PIECE,
+    file::FileReader,
+    reader::{Reader, Seekable},
+    stream::Replay,
+};
+use crate::client::{Error, error::Kind};
+
+/// A source that is being read.
+///
+/// Reads name their place, so nothing has to be put back after a request that failed.
+pub(crate) struct Opened {
+    data: Data,
+    /// Where it begins in `data`, and how long it is.
+    start: u64,
+    length: Option<u64>,
+}
+
+enum Data {
+    File(FileReader),
+    Bytes(Bytes),
+    Reader(Reader),
+    Stream(Replay),
+    Concat(Vec<Opened>),
+}
+
+/// Whether the number of bytes is that of the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Whole {
+    /// Bytes that can be read from the offset on.
+    pub(crate) available: u64,
+    /// Size of everything, where it is known.
+    pub(crate) length: Option<u64>,
+}
+
+impl Opened {
+    pub(super) async fn file(path: PathBuf) -> io::Result<Self> {
+        let file = FileReader::open(path).await?;
+        Ok(Self::known(file.length, Data::File(file)))
+    }
+
+    pub(super) fn bytes(bytes: Bytes) -> Self {
+        Self::known(bytes.len() as u64, Data::Bytes(bytes))
+    }
+
+    pub(super) async fn reader(reader: Box<dyn Seekable>) -> io::Result<Self> {
+        let reader = Reader::open(reader).await?;
+        Ok(Self::known(reader.length, Data::Reader(reader)))
+    }
+
+    pub(super) fn stream(replay: Replay) -> Self {
+        Self {
+            data: Data::Stream(replay),
+            start: 0,
+            length: None,
+        }
+    }
+
+    pub(super) fn concat(sources: Vec<Self>) -> Result<Self, Error> {
+        let lengths = sources.iter().map(Self::length);
+        let Some(length) = lengths.sum::<Option<u64>>() else {
+            return Err(Error::setting(
+                "Source::concat takes no streams: their lengths are not known",
+            ));
+        };
+        Ok(Self::known(length, Data::Concat(sources)))
+    }
+
+    fn known(length: u64, data: Data) -> Self {
+        Self {
+            data,
+            start: 0,
+            length: Some(length),
+        }
+    }
+
+    /// How many bytes there are, where that is known by now.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match &self.data {
+            Data::Stream(replay) => replay.length(),
+            _ => self.length,
+        }
+    }
+
+    /// The absolute path of a file.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.data {
+            Data::File(file) => Some(&file.path),
+            _ => None,
+        }
+    }
+
+    /// When a file was last changed.
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
+        match &self.data {
+            Data::File(file) => file.modified,
+            _ => None,
+        }
+    }
+
+    /// Whether any byte can be read at any time.
+    pub(crate) fn is_seekable(&self) -> bool {
+        !matches!(self.data, Data::Stream(_))
+    }
+
+    /// Makes up to `want` bytes from `offset` on readable; how many are, and how many there are in all.
+    /// Cancel-safe.
+    pub(crate) async fn prepare(&mut self, offset: u64, want: u64) -> Result<Whole, Error> {
+        let available = match &mut self.data {
+            Data::Stream(replay) => {
+                replay.release(offset);
+                replay.fill(offset, want).await?
+            }
+            _ => {
+                let left = self.length.unwrap_or_default().saturating_sub(offset);
+                left.min(want)
+            }
+        };
+        Ok(Whole {
+            available,
+            length: self.length(),
+        })
+    }
+
+    /// Bytes from `offset` on: at most `left`, of which all will be asked for, and at most one piece.
+    /// None at the end. Cancel-safe.
+    pub(crate) async fn read(&mut self, offset: u64, left: u64) -> io::Result<Bytes> {
+        let left = match self.length {
+            Some(length) => left.min(length.saturating_sub(offset)),
+            None => left,
+        };
+        let max = left.min(PIECE as u64) as usize;
+        if max == 0 {
+            return Ok(Bytes::new());
+        }
+        let at = self.start + offset;
+        match &mut self.data {
+            Data::File(file) => file.read(at, max, left).await,
+            Data::Bytes(bytes) => {
+                let from = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+                let to = from.saturating_add(max).min(bytes.len());
+                Ok(bytes.slice(from..to))
+            }
+            Data::Reader(reader) => reader.read(at, max).await,
+            Data::Stream(replay) => Ok(replay.read(at, max)),
+            Data::Concat(sources) => {
+                let mut first = 0;
+                for source in sources {
+                    let length = source.length.unwrap_or_default();
+                    if at < first + length {
+                        let left = left.min(first + length - at);
+                        return Box::pin(source.read(at - first, left)).await;
+                    }
+                    first += length;
+                }
+                Ok(Bytes::new())
+            }
+        }
+    }
+
+    /// The same content in at most `parts` pieces that can be read at the same time: a concatenation's
+    /// sources, else ranges of about one size.
+    pub(crate) fn split(self, parts: u64) -> Result<Vec<Self>, Error> {
+        let length = self.length.unwrap_or_default();
+        let whole = match self.data {
+            Data::Concat(sources) => return Ok(sources),
+            Data::Stream(_) | Data::Reader(_) => {
+                return Err(Error::new(Kind::Setting(
+                    "only files, bytes and concatenations of them can be uploaded in parallel"
+                        .to_owned(),
+                )));
+            }
+            whole => whole,
+        };
+        let size = length.div_ceil(parts.max(1)).max(1);
+        let starts = (0..length).step_by(usize::try_from(size).unwrap_or(usize::MAX));
+        Ok(starts
+            .map(|start| Self {
+                data: match &whole {
+                    Data::File(file) => Data::File(file.again()),
+                    Data::Bytes(bytes) => Data::Bytes(bytes.clone()),
+                    _ => unreachable!("the others were returned above"),
+                },
+                start: self.start + start,
+                length: Some(size.min(length - start)),
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,138 @@
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use http::{Request, Uri, header::PROXY_AUTHORIZATION};
+use http_body_util::BodyExt;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+};
+use tokio::{net::TcpStream, time::timeout};
+use tower::{BoxError, Service};
+
+use super::{
+    Answered, Transport,
+    io::Patient,
+    proxy::{Proxy, Routes},
+    tls::Tls,
+};
+use crate::client::{Body, Error, HttpVersion, error::Kind};
+
+/// How connections are made and kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Connections {
+    pub(crate) tls: Tls,
+    pub(crate) proxy: Proxy,
+    pub(crate) version: HttpVersion,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            tls: Tls::default(),
+            proxy: Proxy::default(),
+            version: HttpVersion::Http1,
+            connect_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// hyper's pool of connections.
+pub(crate) struct Hyper {
+    client: Client<Connector, Body>,
+    routes: Routes,
+}
+
+impl Hyper {
+    /// Reads the operating system's certificates: not for a thread of the runtime.
+    pub(crate) fn new(connections: &Connections) -> Result<Self, Error> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        let routes = Routes::new(tcp, &connections.proxy);
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(connections.tls.config()?)
+            .https_or_http();
+        let https = match connections.version {
+            HttpVersion::Http1 => https.enable_http1().wrap_connector(routes.clone()),
+            HttpVersion::Http2 => https.enable_http2().wrap_connector(routes.clone()),
+            HttpVersion::Auto => https.enable_all_versions().wrap_connector(routes.clone()),
+        };
+        let connector = Connector {
+            https,
+            routes: routes.clone(),
+            limit: connections.connect_timeout,
+        };
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(connections.idle_timeout)
+            .http2_only(connections.version == HttpVersion::Http2)
+            .http2_adaptive_window(true)
+            .http2_max_frame_size(1 << 20)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .build(connector);
+        Ok(Self { client, routes })
+    }
+}
+
+impl Transport for Hyper {
+    fn send(&self, mut request: Request<Body>) -> BoxFuture<'static, Result<Answered, Error>> {
+        if let Some(authorization) = self.routes.authorization(request.uri()) {
+            let headers = request.headers_mut();
+            headers.entry(PROXY_AUTHORIZATION).or_insert(authorization);
+        }
+        let answer = self.client.request(request);
+        Box::pin(async move {
+            let answer = answer.await.map_err(|error| {
+                let kind = match error.is_connect() {
+                    true => Kind::Connect,
+                    false => Kind::Interrupted,
+                };
+                Error::new(kind).because(error)
+            })?;
+            Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
+        })
+    }
+}
+
+/// TCP, perhaps a proxy, perhaps TLS, within one limit of time.
+#[derive(Clone)]
+struct Connector {
+    https: HttpsConnector<Routes>,
+    routes: Routes,
+    limit: Duration,
+}
+
+impl Service<Uri> for Connector {
+    type Response = Patient<MaybeHttpsStream<TokioIo<TcpStream>>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.https.poll_ready(context)
+    }
+
+    fn call(&mut self, destination: Uri) -> Self::Future {
+        let route = self.routes.route(&destination);
+        let limit = self.limit;
+        let connecting = self.https.call(destination);
+        Box::pin(async move {
+            match timeout(limit, connecting).await {
+                Ok(stream) => Ok(Patient::new(stream?, route)),
+                Err(_) => Err(format!("no connection within {limit:?}").into()),
+            }
+        })
+    }
+}
+
+/// Tells a peer that is gone from one that is silent.
+const KEEPALIVE: Duration = Duration::from_secs(30);

@@ -1,0 +1,324 @@
+use super::*;
+
+const LENGTH: u64 = 1 << 30;
+
+fn engine(url: Url) -> Engine {
+    Engine::new(RetryPolicy::default().attempts(4), url, Some(LENGTH))
+}
+
+fn refused(status: u16) -> Error {
+    Error::new(Kind::Status(Refusal {
+        status: StatusCode::from_u16(status).unwrap(),
+        retry_after: None,
+        text: String::new(),
+    }))
+}
+
+fn cut() -> Event {
+    failed(Error::new(Kind::Interrupted))
+}
+
+fn failed(error: Error) -> Event {
+    Event::Failed {
+        error,
+        sent: LENGTH,
+    }
+}
+
+fn stands(offset: u64) -> Event {
+    Event::Stands {
+        offset,
+        length: Some(LENGTH),
+    }
+}
+
+fn stored(offset: u64, sent: u64) -> Event {
+    Event::Stored {
+        offset: Some(offset),
+        sent,
+        length: None,
+    }
+}
+
+/// The steps by their names, for tables.
+fn name(plan: &Plan) -> String {
+    match &plan.step {
+        Step::Create { first: 0 } => "create".to_owned(),
+        Step::Create { first } => format!("create+{first}"),
+        Step::Inspect => "inspect".to_owned(),
+        Step::Send {
+            offset,
+            limit,
+            declare,
+        } => {
+            let limit = match *limit {
+                u64::MAX => String::new(),
+                limit => format!("+{limit}"),
+            };
+            format!("send {offset}{limit}{}", if *declare { "!" } else { "" })
+        }
+        Step::Done(offset) => format!("done {offset}"),
+        Step::Fail(_) => "fail".to_owned(),
+    }
+}
+
+fn run(engine: &mut Engine, events: Vec<Event>) -> Vec<String> {
+    let mut names = vec![name(&engine.start())];
+    for event in events {
+        names.push(name(&engine.on(event, 1.0)));
+    }
+    names
+}
+
+#[test]
+fn courses() {
+    let created = || Event::Created { offset: None };
+    let table: Vec<(&str, Engine, Vec<Event>, &[&str])> = vec![
+        (
+            "the usual",
+            engine(Url::None),
+            vec![created(), stored(LENGTH, LENGTH)],
+            &["create", "send 0", "done 1073741824"],
+        ),
+        (
+            "cut: ask, go on from there",
+            engine(Url::None),
+            vec![created(), cut(), stands(7), stored(LENGTH, LENGTH - 7)],
+            &["create", "send 0", "inspect", "send 7", "done 1073741824"],
+        ),
+        (
+            "the last answer was lost",
+            engine(Url::None),
+            vec![created(), cut(), stands(LENGTH)],
+            &["create", "send 0", "inspect", "done 1073741824"],
+        ),
+        (
+            "a shorter offset is the truth",
+            engine(Url::None),
+            vec![created(), stored(9, LENGTH), stored(LENGTH, LENGTH - 9)],
+            &["create", "send 0", "send 9", "done 1073741824"],
+        ),
+        (
+            "conflict: ask at once",
+            engine(Url::None),
+            vec![created(), failed(refused(409)), stands(5)],
+            &["create", "send 0", "inspect", "send 5"],
+        ),
+        (
+            "a stored URL that is stale",
+            engine(Url::Stored),
+            vec![failed(refused(410)), created()],
+            &["inspect", "create", "send 0"],
+        ),
+        (
+            "a stored URL of other content",
+            engine(Url::Stored),
+            vec![Event::Stands {
+                offset: 3,
+                length: Some(4),
+            }],
+            &["inspect", "create"],
+        ),
+        (
+            "a given URL that is wrong",
+            engine(Url::Given),
+            vec![failed(refused(404))],
+            &["inspect", "fail"],
+        ),
+        (
+            "a given URL of other content",
+            engine(Url::Given),
+            vec![Event::Stands {
+                offset: 3,
+                length: Some(4),
+            }],
+            &["inspect", "fail"],
+        ),
+        (
+            "an upload that vanished is begun anew",
+            engine(Url::None),
+            vec![created(), failed(refused(404)), created()],
+            &["create", "send 0", "create", "send 0"],
+        ),
+        (
+            "too large: halves",
+            engine(Url::None),
+            vec![
+                created(),
+                failed(refused(413)),
+                stands(0),
+                Event::Failed {
+                    error: refused(413),
+                    sent: 64 << 20,
+                },
+                stands(0),
+            ],
+            &[
+                "create",
+                "send 0",
+                "inspect",
+                "send 0+67108864",
+                "inspect",
+                "send 0+33554432",
+            ],
+        ),
+        (
+            "too large at any size",
+            engine(Url::None),
+            vec![
+                created(),
+                Event::Failed {
+                    error: refused(413),
+                    sent: 64 << 10,
+                },
+            ],
+            &["create", "send 0", "inspect"],
+        ),
+        (
+            "the first bytes go along once",
+            engine(Url::None).first(5),
+            vec![cut(), cut(), created()],
+            &["create+5", "create", "create", "send 0"],
+        ),
+        (
+            "the first bytes are too many",
+            engine(Url::None).first(5),
+            vec![failed(refused(413)), created()],
+            &["create+5", "create", "send 0"],
+        ),
+        (
+            "nobody knows what became of the first bytes",
+            engine(Url::None).first(5),
+            vec![created(), stands(5)],
+            &["create+5", "inspect", "send 5"],
+        ),
+        (
+            "stop early",
+            engine(Url::None).stop_at(Some(10)).limit(6),
+            vec![created(), stored(6, 6), stored(10, 4)],
+            &["create", "send 0+6", "send 6+4", "done 10"],
+        ),
+        (
+            "an answer without an offset",
+            engine(Url::None),
+            vec![
+                created(),
+                Event::Stored {
+                    offset: None,
+                    sent: LENGTH,
+                    length: None,
+                },
+                stands(LENGTH),
+            ],
+            &["create", "send 0", "inspect", "done 1073741824"],
+        ),
+        (
+            "an answer beyond what was sent",
+            engine(Url::None).limit(5),
+            vec![created(), stored(6, 5)],
+            &["create", "send 0+5", "fail"],
+        ),
+        (
+            "refused for good",
+            engine(Url::None),
+            vec![created(), failed(refused(400))],
+            &["create", "send 0", "fail"],
+        ),
+        (
+            "an empty upload is done when it is created",
+            Engine::new(RetryPolicy::default(), Url::None, Some(0)),
+            vec![created()],
+            &["create", "done 0"],
+        ),
+        (
+            "the length is told at the end",
+            Engine::new(RetryPolicy::default(), Url::None, None),
+            vec![
+                created(),
+                stored(4, 4),
+                Event::Stored {
+                    offset: Some(4),
+                    sent: 0,
+                    length: Some(4),
+                },
+            ],
+            &["create", "send 0!", "send 4!", "done 4"],
+        ),
+        (
+            "the answer to the length was lost",
+            Engine::new(RetryPolicy::default(), Url::None, None),
+            vec![
+                created(),
+                failed(Error::new(Kind::Interrupted)),
+                Event::Stands {
+                    offset: 4,
+                    length: Some(4),
+                },
+            ],
+            &["create", "send 0!", "inspect", "done 4"],
+        ),
+        (
+            "after a pause: ask",
+            engine(Url::None),
+            vec![created(), Event::Resumed, stands(8)],
+            &["create", "send 0", "inspect", "send 8"],
+        ),
+    ];
+    for (what, mut engine, events, expected) in table {
+        assert_eq!(run(&mut engine, events), expected, "{what}");
+    }
+}
+
+#[test]
+fn nothing_goes_on_without_progress() {
+    let mut engine = engine(Url::None);
+    engine.start();
+    engine.on(Event::Created { offset: None }, 0.0);
+    // Each kind of failure, with an answer to each question between.
+    for failures in 1.. {
+        let plan = match failures % 3 {
+            0 => engine.on(cut(), 0.0),
+            1 => engine.on(failed(refused(409)), 0.0),
+            _ => engine.on(stored(0, 5), 0.0),
+        };
+        if let Step::Fail(_) = plan.step {
+            assert_eq!(failures, 4);
+            break;
+        }
+        engine.on(stands(0), 0.0);
+    }
+}
+
+#[test]
+fn progress_starts_the_count_anew() {
+    let mut engine = engine(Url::None);
+    engine.start();
+    engine.on(Event::Created { offset: None }, 0.0);
+    for offset in 1..1000 {
+        assert_eq!(name(&engine.on(cut(), 0.0)), "inspect");
+        engine.on(stands(offset), 0.0);
+        assert_eq!(engine.failures, 0);
+    }
+    // Bytes that were stored before are no progress.
+    for _ in 0..3 {
+        engine.on(cut(), 0.0);
+        engine.on(stands(5), 0.0);
+    }
+    assert_eq!(name(&engine.on(cut(), 0.0)), "fail");
+}
+
+#[test]
+fn an_upload_that_always_vanishes_ends() {
+    let mut engine = engine(Url::None);
+    engine.start();
+    let mut steps = 0;
+    loop {
+        engine.on(Event::Created { offset: None }, 0.0);
+        engine.on(stored(1 + steps, LENGTH), 0.0);
+        steps += 1;
+        if let Step::Fail(_) = engine.on(failed(refused(404)), 0.0).step {
+            break;
+        }
+    }
+    assert_eq!(steps, 4);
+}

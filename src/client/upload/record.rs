@@ -1,0 +1,186 @@
+//! What of an upload is kept in a URL store.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use http::Uri;
+use tokio::time::sleep;
+use tower::BoxError;
+
+use super::{AfterSuccess, QueryUrls, Resume, WhenClaimed};
+use crate::client::{
+    Error,
+    error::Kind,
+    source::Opened,
+    uri::{Shown, split_userinfo},
+    url_store::{Claim, Key, StoredPart, StoredUpload},
+};
+use crate::protocol::Metadata;
+
+/// The entry of a running upload, if it has one.
+pub(super) struct Record {
+    resume: Resume,
+    entry: Option<Entry>,
+}
+
+struct Entry {
+    upload: Mutex<StoredUpload>,
+    _claim: Claim,
+}
+
+impl Record {
+    /// Of an upload that nobody finds again.
+    pub(super) fn none() -> Self {
+        Self {
+            resume: Resume::default(),
+            entry: None,
+        }
+    }
+
+    /// The entry of the source, found or new, for nobody else to use at the same time.
+    pub(super) async fn open(
+        endpoint: String,
+        resume: Resume,
+        source: &mut Opened,
+        metadata: Metadata,
+    ) -> Result<Self, Error> {
+        let Some(store) = resume.store.clone() else {
+            return Ok(Self::none());
+        };
+        let Some(fingerprint) = resume.fingerprint.of(source).await.map_err(Error::read)? else {
+            tracing::debug!("the source has no fingerprint: the upload is not stored");
+            return Ok(Self::none());
+        };
+        let key = Key::new(fingerprint, endpoint);
+        let claim = loop {
+            match (store.claim(&key).await.map_err(failed)?, resume.claimed) {
+                (Some(claim), _) => break claim,
+                (None, WhenClaimed::Fail) => return Err(Error::new(Kind::Claimed)),
+                (None, WhenClaimed::Wait) => sleep(POLL).await,
+            }
+        };
+        let found = store.find(&key).await.map_err(failed)?;
+        let upload = found.unwrap_or_else(|| StoredUpload {
+            size: source.length(),
+            metadata,
+            ..StoredUpload::new(key, SystemTime::now())
+        });
+        Ok(Self {
+            resume,
+            entry: Some(Entry {
+                upload: Mutex::new(upload),
+                _claim: claim,
+            }),
+        })
+    }
+
+    /// Where the upload is, if it was begun before.
+    pub(super) fn url(&self) -> Option<Uri> {
+        self.upload()?.url.clone()
+    }
+
+    /// Where a part is, if it was begun before.
+    pub(super) fn part(&self, start: u64, length: u64) -> Option<Uri> {
+        let upload = self.upload()?;
+        let mut parts = upload.parts.iter();
+        parts
+            .find(|part| part.start == start && part.length == length)
+            .map(|part| part.url.clone())
+    }
+
+    /// The upload was created.
+    pub(super) async fn created(&self, url: &Uri) -> Result<(), Error> {
+        let changed = self.changed(url, |upload| {
+            upload.url = Some(url.clone());
+            upload.created = SystemTime::now();
+        });
+        self.save(changed).await
+    }
+
+    /// A part was created, perhaps in the place of one that is gone.
+    pub(super) async fn part_created(
+        &self,
+        start: u64,
+        length: u64,
+        url: &Uri,
+    ) -> Result<(), Error> {
+        let changed = self.changed(url, |upload| {
+            upload.parts.retain(|part| part.start != start);
+            upload.parts.push(StoredPart {
+                url: url.clone(),
+                start,
+                length,
+            });
+            upload.parts.sort_by_key(|part| part.start);
+        });
+        self.save(changed).await
+    }
+
+    /// The parts have become one upload.
+    pub(super) async fn joined(&self, url: &Uri) -> Result<(), Error> {
+        let changed = self.changed(url, |upload| {
+            upload.url = Some(url.clone());
+            upload.parts.clear();
+        });
+        self.save(changed).await
+    }
+
+    /// The upload is done. Its entry goes or stays; nobody is told if that fails.
+    pub(super) async fn finished(&self) {
+        if self.resume.after == AfterSuccess::Remove {
+            self.remove().await;
+        }
+    }
+
+    pub(super) async fn remove(&self) {
+        let key = match self.upload() {
+            Some(upload) => upload.key.clone(),
+            None => return,
+        };
+        if let Some(store) = &self.resume.store
+            && let Err(error) = store.remove(&key).await
+        {
+            tracing::warn!(%error, "an entry stays in the URL store");
+        }
+    }
+
+    /// The entry with the change, unless it must not have this URL.
+    fn changed(&self, url: &Uri, change: impl FnOnce(&mut StoredUpload)) -> Option<StoredUpload> {
+        let entry = self.entry.as_ref()?;
+        let is_secret = url.query().is_some() && self.resume.queries == QueryUrls::Forgotten;
+        if is_secret || split_userinfo(url).0.is_some() {
+            tracing::warn!(
+                url = %Shown(url),
+                "the upload's URL may hold a secret: it is not stored, see Upload::store_queries"
+            );
+            return None;
+        }
+        let mut upload = entry.upload.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut upload);
+        Some(upload.clone())
+    }
+
+    async fn save(&self, upload: Option<StoredUpload>) -> Result<(), Error> {
+        match (&self.resume.store, upload) {
+            (Some(store), Some(upload)) => store.save(&upload).await.map_err(failed),
+            _ => Ok(()),
+        }
+    }
+
+    fn upload(&self) -> Option<MutexGuard<'_, StoredUpload>> {
+        let entry = self.entry.as_ref()?;
+        Some(entry.upload.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn failed(error: BoxError) -> Error {
+    Error::new(Kind::Store).because(error)
+}
+
+/// How often a claim is asked for that somebody else has.
+const POLL: Duration = Duration::from_millis(500);
+
+/// Shared by the parts of an upload.
+pub(super) type SharedRecord = Arc<Record>;

@@ -1,0 +1,153 @@
+//! Where the URLs of unfinished uploads are kept, so that they go on after a restart.
+//!
+//! [`FileUrlStore`] keeps them in a JSON file, `SqliteUrlStore` (feature `client-sqlite`) in a database,
+//! each for any number of processes, and [`MemoryUrlStore`] for one. A store of one's own is a
+//! [`UrlStore`]; the functions of `conformance` (a feature) say whether it does what it has to.
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod disk;
+mod file;
+mod memory;
+#[cfg(feature = "client-sqlite")]
+mod sqlite;
+#[cfg(all(test, feature = "conformance"))]
+mod tests;
+
+use std::{any::Any, fmt::Debug, time::SystemTime};
+
+use async_trait::async_trait;
+use http::Uri;
+use tower::BoxError;
+
+#[cfg(feature = "client-sqlite")]
+pub use self::sqlite::SqliteUrlStore;
+pub use self::{file::FileUrlStore, memory::MemoryUrlStore};
+use crate::protocol::Metadata;
+
+/// Keeps the URLs of uploads.
+///
+/// Entries are found by their [`Key`]; there is at most one of a key. A store may be shared by any
+/// number of clients, tasks and, where it says so, processes. Nothing of it is called while a body is
+/// sent.
+///
+/// The client decides what is kept: no header, no userinfo, and no URL with a query unless asked.
+#[async_trait]
+pub trait UrlStore: Debug + Send + Sync + 'static {
+    /// The entry of `key`, if there is one.
+    async fn find(&self, key: &Key) -> Result<Option<StoredUpload>, BoxError>;
+
+    /// Keeps the entry and replaces the one of the same key. Afterwards a crash does not lose it,
+    /// unless the store says so; during a crash either the old or the new one stays.
+    async fn save(&self, upload: &StoredUpload) -> Result<(), BoxError>;
+
+    /// Removes the entry of `key`; none is fine.
+    async fn remove(&self, key: &Key) -> Result<(), BoxError>;
+
+    /// All entries, oldest first.
+    async fn list(&self) -> Result<Vec<StoredUpload>, BoxError>;
+
+    /// Makes the caller the only one who uploads what `key` names, until the claim is dropped or its
+    /// process ends. `None` while somebody else is. Does not wait.
+    async fn claim(&self, key: &Key) -> Result<Option<Claim>, BoxError>;
+
+    /// Removes the entries that were created before `time`, except those that are claimed; the number
+    /// of them.
+    async fn prune(&self, time: SystemTime) -> Result<usize, BoxError> {
+        let mut removed = 0;
+        for upload in self.list().await? {
+            if upload.created >= time {
+                continue;
+            }
+            if let Some(_claim) = self.claim(&upload.key).await? {
+                self.remove(&upload.key).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// What an entry is found by: the content, and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Key {
+    /// What the [`Fingerprint`](super::Fingerprint) said.
+    pub fingerprint: String,
+    /// The endpoint, without userinfo and query.
+    pub endpoint: String,
+}
+
+impl Key {
+    /// A key.
+    #[must_use]
+    pub fn new(fingerprint: impl Into<String>, endpoint: impl Into<String>) -> Self {
+        Self {
+            fingerprint: fingerprint.into(),
+            endpoint: endpoint.into(),
+        }
+    }
+}
+
+/// One upload that may go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoredUpload {
+    /// What it is found by.
+    pub key: Key,
+    /// The upload's URL. `None` while only the parts of a parallel upload have one.
+    pub url: Option<Uri>,
+    /// Size of the content in bytes, where it was known.
+    pub size: Option<u64>,
+    /// What was attached.
+    pub metadata: Metadata,
+    /// When the upload was created; stores keep whole seconds at least.
+    pub created: SystemTime,
+    /// The parts of a parallel upload, in their order. Empty for others.
+    pub parts: Vec<StoredPart>,
+}
+
+impl StoredUpload {
+    /// An entry without a URL, size, metadata and parts.
+    #[must_use]
+    pub fn new(key: Key, created: SystemTime) -> Self {
+        Self {
+            key,
+            url: None,
+            size: None,
+            metadata: Metadata::default(),
+            created,
+            parts: Vec::new(),
+        }
+    }
+}
+
+/// A part of a parallel upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPart {
+    /// Where it is.
+    pub url: Uri,
+    /// The first of its bytes in the whole.
+    pub start: u64,
+    /// How many they are.
+    pub length: u64,
+}
+
+/// Whoever has it is the only one who uploads a key's content. Dropping it gives it back.
+#[must_use = "a claim that is dropped is given back"]
+pub struct Claim(
+    #[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Any + Send + Sync>,
+);
+
+impl Claim {
+    /// A claim that is given back by dropping `guard`.
+    pub fn new(guard: impl Send + Sync + 'static) -> Self {
+        Self(Box::new(guard))
+    }
+}
+
+impl Debug for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Claim")
+    }
+}

@@ -1,0 +1,147 @@
+//! What can be asked and done about uploads: info, options, concat, delete, list, forget.
+
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::support::{Request, Running, World, sample};
+
+#[test]
+fn info_tells_where_an_upload_stands() {
+    let world = World::serving(&["--expires-after", "1h"]);
+    let created = Request::create(10)
+        .header("Upload-Metadata", "name w7x4,flag")
+        .send(world.server.address)
+        .location();
+    Request::patch(&created, 0, b"1234").send(world.server.address);
+    let url = format!("http://{}{created}", world.server.address);
+    let info = world.run(["info", &url]);
+    assert_eq!(info.code, Some(0), "{}", info.stderr);
+    let lines: Vec<_> = info.stdout.lines().collect();
+    assert_eq!(lines[..3], ["offset: 4", "length: 10", "complete: no"]);
+    assert!(lines[3].starts_with("expires: 2"), "{lines:?}");
+    assert_eq!(lines[4..], ["metadata.name: üx", "metadata.flag"]);
+
+    let json = &world.run(["info", &url, "--json"]).json()[0];
+    assert_eq!(json["url"], url);
+    assert_eq!(json["offset"], 4);
+    assert_eq!(json["length"], 10);
+    assert_eq!(json["complete"], false);
+    assert_eq!(json["concat"], json!(null));
+    assert_eq!(json["metadata"], json!({ "name": "üx", "flag": "" }));
+}
+
+#[test]
+fn options_tell_what_a_server_can_do() {
+    let world = World::serving(&["--max-size", "1KiB", "--disable", "termination"]);
+    let text = world.run(["options", &world.url()]);
+    assert!(
+        text.stdout
+            .starts_with("versions: 1.0.0\nextensions: creation"),
+        "{}",
+        text.stdout
+    );
+    assert!(
+        text.stdout.contains("\nmax-size: 1024\n"),
+        "{}",
+        text.stdout
+    );
+    let json = &world.run(["options", "--json", &world.url()]).json()[0];
+    assert_eq!(json["max_size"], 1024);
+    let extensions = json["extensions"].as_array().unwrap();
+    assert!(extensions.contains(&json!("checksum")) && !extensions.contains(&json!("termination")));
+}
+
+#[test]
+fn parts_become_one_upload() {
+    let world = World::new();
+    let part = |data: &[u8]| {
+        let answer = Request::new("POST", "/files")
+            .header("Upload-Length", data.len())
+            .header("Upload-Concat", "partial")
+            .body(data)
+            .send(world.server.address);
+        format!("http://{}{}", world.server.address, answer.location())
+    };
+    let (a, b) = (part(b"hello "), part(b"world"));
+    let url = world.ok(["concat", &world.url(), &a, &b, &a, "-m", "filename=x"]);
+    assert_eq!(world.stored(&url), b"hello worldhello ");
+    let info = &world.run(["info", "--json", &url]).json()[0];
+    assert_eq!(info["concat"], "final");
+    assert_eq!(info["parts"].as_array().unwrap().len(), 3);
+    assert_eq!(info["metadata"]["filename"], "x");
+
+    let json = &world.run(["concat", "--json", &world.url(), &a, &b]).json()[0];
+    assert_eq!(json["parts"], 2);
+    assert_eq!(world.stored(json["url"].as_str().unwrap()), b"hello world");
+}
+
+#[test]
+fn uploads_are_deleted_one_by_one() {
+    let world = World::new();
+    world.file("a", "x");
+    let (a, b) = (
+        world.ok(["upload", "a", &world.url()]),
+        world.ok(["upload", "a", &world.url()]),
+    );
+    let gone = format!("{a}x");
+    let output = world.run(["delete", "--json", &a, &gone, &b]);
+    assert_eq!(output.code, Some(3), "{}", output.stderr);
+    let deleted: Vec<_> = output
+        .json()
+        .iter()
+        .map(|line| line["deleted"] == true)
+        .collect();
+    assert_eq!(deleted, [true, false, true]);
+    for url in [a, b] {
+        assert_eq!(world.run(["info", &url]).code, Some(3));
+    }
+}
+
+/// Whatever is listed can go on; what is forgotten begins anew.
+#[test]
+#[cfg(unix)]
+fn unfinished_uploads_are_listed_and_forgotten() {
+    let world = World::new();
+    let data = sample(4_000_000);
+    world.file("a.bin", &data);
+    assert_eq!(world.run(["list"]).stdout, "");
+    let interrupted = || {
+        let url = world.url();
+        let command = world.tus(["upload", "a.bin", &url, "--limit-rate", "200KiB", "--json"]);
+        let running = Running::start(command, Stdio::null());
+        crate::support::eventually("an entry", || {
+            let list = world.run(["list"]);
+            (list.stdout.lines().count() == 1).then_some(())
+        });
+        running.signal("INT");
+        let output = running.wait();
+        assert_eq!(output.code, Some(130), "{}", output.stderr);
+        output.json()[0]["url"].as_str().unwrap().to_owned()
+    };
+    let url = interrupted();
+    let list = world.run(["list"]);
+    assert!(
+        list.stdout.contains(&url) && list.stdout.contains("a.bin"),
+        "{}",
+        list.stdout
+    );
+    let entry = &world.run(["list", "--json"]).json()[0];
+    assert_eq!(entry["url"], url);
+    assert_eq!(entry["endpoint"], world.url());
+    assert_eq!(entry["size"], 4_000_000);
+
+    assert_eq!(world.run(["forget", "--older-than", "1h"]).stdout, "");
+    assert_eq!(world.run(["forget", &format!("{url}x")]).code, Some(3));
+    assert_eq!(world.run(["forget", &url]).code, Some(0));
+    assert_eq!(world.run(["list"]).stdout, "");
+
+    let another = interrupted();
+    assert_ne!(another, url, "what was forgotten does not go on");
+    assert_eq!(world.run(["delete", &another]).code, Some(0));
+    assert_eq!(
+        world.run(["list"]).stdout,
+        "",
+        "what is deleted cannot go on"
+    );
+}

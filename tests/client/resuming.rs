@@ -1,0 +1,136 @@
+use futures::StreamExt;
+use tower_tus::client::{
+    AfterSuccess, Fingerprint, MemoryUrlStore, RateLimit, RetryPolicy, Source, UrlStore,
+    WhenClaimed,
+};
+
+use crate::support::{Instead, Server, bytes};
+
+fn named() -> Fingerprint {
+    Fingerprint::with(|_| Some("the same".to_owned()))
+}
+
+#[tokio::test]
+async fn the_same_content_goes_on_where_it_was() {
+    let server =
+        Server::disturbed(|_, number| (number == 1).then_some(Instead::CutAfter(500_000))).await;
+    let store = MemoryUrlStore::new();
+    let content = bytes(2_000_000);
+    let upload = || {
+        server
+            .client()
+            .upload(content.clone())
+            .store(store.clone())
+            .fingerprint(named())
+    };
+    let error = upload().retry(RetryPolicy::never()).await.unwrap_err();
+    assert!(error.is_network(), "{error}");
+    let kept = store.list().await.unwrap();
+    assert_eq!(kept[0].url.as_ref(), error.upload_url());
+    assert_eq!(kept[0].size, Some(2_000_000));
+
+    let done = upload().await.unwrap();
+    assert!(done.resumed_from() > 0);
+    assert!(server.content(done.url()).await == content);
+    assert_eq!(server.methods(), "POST PATCH HEAD PATCH");
+    assert!(store.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_gone_or_other_content_is_begun_anew() {
+    let server = Server::start().await;
+    let store = MemoryUrlStore::new();
+    let upload = |size: usize| {
+        server
+            .client()
+            .upload(bytes(size))
+            .create_first()
+            .store(store.clone())
+            .fingerprint(named())
+            .after_success(AfterSuccess::Keep)
+    };
+    let first = upload(10).await.unwrap();
+    // Finished and kept: asked for, and that is all.
+    let again = upload(10).await.unwrap();
+    assert_eq!((again.url(), again.resumed_from()), (first.url(), 10));
+    // Another length cannot be the same content.
+    let other = upload(11).await.unwrap();
+    assert_ne!(other.url(), first.url());
+    server.client().terminate(other.url()).await.unwrap();
+    let new = upload(11).await.unwrap();
+    assert_ne!(new.url(), other.url());
+    assert!(server.content(new.url()).await == bytes(11));
+}
+
+#[tokio::test]
+async fn a_url_by_hand_has_to_be_right() {
+    let server = Server::start().await;
+    let client = server.client();
+    let content = bytes(2_000_000);
+    let half = client
+        .upload(content.clone())
+        .stop_at(1_000_000)
+        .await
+        .unwrap();
+    assert_eq!(half.size(), 1_000_000);
+    let upload = |content| {
+        client
+            .upload(Source::bytes(content))
+            .resume_at(half.url().clone())
+    };
+    assert!(upload(bytes(5)).await.unwrap_err().is_source());
+    let done = upload(content.clone()).await.unwrap();
+    assert_eq!(done.resumed_from(), 1_000_000);
+    assert!(server.content(done.url()).await == content);
+    client.terminate(done.url()).await.unwrap();
+    assert!(upload(content).await.unwrap_err().is_not_found());
+}
+
+#[tokio::test]
+async fn two_uploads_of_the_same_do_not_meet() {
+    let server = Server::start().await;
+    let store = MemoryUrlStore::new();
+    let limit = RateLimit::per_second(1_000_000);
+    let upload = || {
+        server
+            .client()
+            .upload(bytes(2_000_000))
+            .rate_limit(limit.clone())
+            .store(store.clone())
+            .fingerprint(named())
+            .after_success(AfterSuccess::Keep)
+    };
+    let first = upload().start();
+    let mut progress = first.progress();
+    while progress.next().await.unwrap().sent == 0 {}
+    assert!(upload().await.unwrap_err().is_claimed());
+    let second = upload().when_claimed(WhenClaimed::Wait).start();
+    limit.set(u64::MAX);
+    let first = first.await.unwrap();
+    assert_eq!(second.await.unwrap().url(), first.url());
+}
+
+#[tokio::test]
+async fn urls_that_may_hold_a_token_are_stored_only_if_asked() {
+    for asked in [false, true] {
+        let server = Server::disturbed(|seen, _| {
+            (seen.method == "POST").then(|| {
+                let location = "/files/a?token=hidden".to_owned();
+                Instead::Answer(201, vec![("location", location)])
+            })
+        })
+        .await;
+        let store = MemoryUrlStore::new();
+        let mut upload = server
+            .client()
+            .upload(bytes(2_000_000))
+            .store(store.clone())
+            .fingerprint(named());
+        if asked {
+            upload = upload.store_queries();
+        }
+        // There is no such upload.
+        upload.await.unwrap_err();
+        assert_eq!(store.list().await.unwrap().len(), usize::from(asked));
+    }
+}
