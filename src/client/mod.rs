@@ -155,3 +155,8 @@ pub use self::{
     upload::{AfterSuccess, Leftovers, Upload, Uploaded, WhenClaimed},
     url_store::{FileUrlStore, MemoryUrlStore, UrlStore},
 };
+
+/// So that the examples in there compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/coming-from.md")]
+mod coming_from {}

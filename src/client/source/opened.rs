@@ -1,5 +1,6 @@
 use std::{
     io,
+    ops::Range,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -90,10 +91,30 @@ impl Opened {
         }
     }
 
-    /// The absolute path of a file.
+    /// Only a part of it.
+    pub(super) fn narrow(mut self, range: &Range<u64>) -> Result<Self, Error> {
+        let length = match (&self.data, self.length) {
+            (Data::File(_) | Data::Bytes(_) | Data::Reader(_), Some(length)) => length,
+            _ => {
+                return Err(Error::setting(
+                    "only files, bytes and readers have ranges: of a concatenation, its sources do",
+                ));
+            }
+        };
+        if range.start > range.end || range.end > length {
+            return Err(Error::new(Kind::Source(format!(
+                "has {length} bytes, and not the range {range:?}"
+            ))));
+        }
+        self.start += range.start;
+        self.length = Some(range.end - range.start);
+        Ok(self)
+    }
+
+    /// The absolute path of a file, if it is all of it.
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.data {
-            Data::File(file) => Some(&file.path),
+            Data::File(file) if self.length == Some(file.length) => Some(&file.path),
             _ => None,
         }
     }
@@ -193,5 +214,37 @@ impl Opened {
                 length: Some(size.min(length - start)),
             })
             .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::client::Source;
+
+    #[tokio::test]
+    async fn a_range_is_a_source_of_its_own() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "0123456789").unwrap();
+        let bytes = || Source::bytes("0123456789");
+        let reader = || Source::reader(std::io::Cursor::new("0123456789"));
+        for source in [bytes(), reader(), Source::path(file.path())] {
+            let mut opened = source.range(2..9).open().await.unwrap();
+            assert_eq!((opened.length(), opened.path()), (Some(7), None));
+            assert_eq!(opened.read(3, 100).await.unwrap(), "5678");
+        }
+        let opened = Source::path(file.path()).range(4..9).open().await.unwrap();
+        let mut parts = opened.split(2).unwrap();
+        assert_eq!(parts[1].read(0, 100).await.unwrap(), "78");
+    }
+
+    #[tokio::test]
+    async fn a_range_has_to_be_there() {
+        let beyond = Source::bytes("0123").range(3..5).open().await;
+        assert!(beyond.err().unwrap().is_source());
+        let stream = Source::read_once(tokio::io::empty()).range(0..0);
+        assert!(stream.open().await.err().unwrap().is_setting());
+        let parts = [0..1, 1..4].map(|range| Source::bytes("0123").range(range));
+        let mut whole = Source::concat(parts).open().await.unwrap();
+        assert_eq!(whole.read(1, 100).await.unwrap(), "123");
     }
 }
