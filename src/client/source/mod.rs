@@ -25,9 +25,6 @@ use super::{Error, error::Kind};
 /// let file = Source::path("video.mp4");
 /// let text = Source::bytes("hello");
 /// let input = Source::read_once(tokio::io::empty()).replay(4 << 20);
-/// // With `Upload::parallel(2)`, two parts that meet at byte 1000.
-/// let parts = [0..1000, 1000..5000].map(|range| Source::path("video.mp4").range(range));
-/// let whole = Source::concat(parts);
 /// ```
 #[must_use = "a source does nothing until it is uploaded"]
 pub struct Source {
@@ -87,6 +84,21 @@ impl Source {
     }
 
     /// Only these bytes of a file, of bytes or of a reader, which has to have them. Default: everything.
+    ///
+    /// ```
+    /// # use tower_tus::{TusService, client::{Client, Source}, storage::MemoryStorage};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tus = TusService::new(MemoryStorage::new());
+    /// # let client = Client::with_service("http://localhost/files".parse()?, tus);
+    /// // Two parts that meet at byte 1000.
+    /// let content = vec![7; 5000];
+    /// let parts = [0..1000, 1000..5000].map(|range| Source::bytes(content.clone()).range(range));
+    /// let done = client.upload(Source::concat(parts)).parallel(2).await?;
+    /// assert_eq!(client.download(done.url()).bytes(5000).await?, content);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn range(mut self, range: Range<u64>) -> Self {
         self.range = Some(range);
         self

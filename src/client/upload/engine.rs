@@ -32,6 +32,8 @@ pub(crate) struct Engine {
     best: u64,
     /// In a row, without progress.
     failures: u32,
+    /// In a row, without a request of this upload's that stored something.
+    conflicts: u32,
     restarts: u32,
 }
 
@@ -124,6 +126,7 @@ impl Engine {
             current: Current::Inspect,
             best: 0,
             failures: 0,
+            conflicts: 0,
             restarts: 0,
         }
     }
@@ -216,7 +219,10 @@ impl Engine {
                 let error = Error::protocol(format!("took {sent} bytes and stored none of them"));
                 self.again(error, Verdict::Retry, dice)
             }
-            Some(offset) => self.advance(offset),
+            Some(offset) => {
+                self.conflicts = 0;
+                self.advance(offset)
+            }
         }
     }
 
@@ -259,9 +265,16 @@ impl Engine {
                 Current::Send { .. } | Current::Inspect,
                 Some(StatusCode::CONFLICT | StatusCode::LOCKED),
             ) if self.failures == 0 => {
-                // Mostly an answer that was lost: what was sent is stored.
+                // Mostly an answer that was lost: what was sent is stored. Or bytes of a request that
+                // was given up still come in: that is progress, and to run after it would be a race.
                 self.failures = 1;
-                self.inspect()
+                let pause = match self.conflicts {
+                    0 => Duration::ZERO,
+                    conflicts => self.policy.backoff(conflicts, dice),
+                };
+                self.conflicts += 1;
+                let plan = self.inspect();
+                Plan { pause, ..plan }
             }
             _ => self.again(error, Verdict::AsUsual, dice),
         }

@@ -27,6 +27,8 @@ pub(super) struct Record {
 
 struct Entry {
     upload: Mutex<StoredUpload>,
+    /// Held while something is saved.
+    saving: tokio::sync::Mutex<()>,
     _claim: Claim,
 }
 
@@ -71,6 +73,7 @@ impl Record {
             resume,
             entry: Some(Entry {
                 upload: Mutex::new(upload),
+                saving: tokio::sync::Mutex::default(),
                 _claim: claim,
             }),
         })
@@ -146,28 +149,44 @@ impl Record {
         }
     }
 
-    /// The entry with the change, unless it must not have this URL.
-    fn changed(&self, url: &Uri, change: impl FnOnce(&mut StoredUpload)) -> Option<StoredUpload> {
-        let entry = self.entry.as_ref()?;
+    /// Changes the entry, unless it must not have this URL.
+    fn changed(&self, url: &Uri, change: impl FnOnce(&mut StoredUpload)) -> Changed {
+        let Some(entry) = &self.entry else {
+            return Changed::No;
+        };
         let is_secret = url.query().is_some() && self.resume.queries == QueryUrls::Forgotten;
         if is_secret || split_userinfo(url).0.is_some() {
             tracing::warn!(
                 url = %Shown(url),
                 "the upload's URL may hold a secret: it is not stored, see Upload::store_queries"
             );
-            return None;
+            return Changed::No;
         }
         let mut upload = entry.upload.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut upload);
-        Some(upload.clone())
+        Changed::Yes
     }
 
-    async fn save(&self, upload: Option<StoredUpload>) -> Result<(), Error> {
-        match (&self.resume.store, upload) {
-            (Some(store), Some(upload)) => store.save(&upload).await.map_err(failed),
-            _ => Ok(()),
-        }
+    async fn save(&self, changed: Changed) -> Result<(), Error> {
+        let (Changed::Yes, Some(store), Some(entry)) = (changed, &self.resume.store, &self.entry)
+        else {
+            return Ok(());
+        };
+        // Parts are created at the same time: what is saved last has to be what was changed last.
+        let _saving = entry.saving.lock().await;
+        let newest = {
+            let upload = entry.upload.lock().unwrap_or_else(PoisonError::into_inner);
+            upload.clone()
+        };
+        store.save(&newest).await.map_err(failed)
     }
+/// Whether there is something to save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Changed {
+    Yes,
+    No,
+}
+
 
     fn upload(&self) -> Option<MutexGuard<'_, StoredUpload>> {
         let entry = self.entry.as_ref()?;
