@@ -180,18 +180,18 @@ impl Record {
         };
         store.save(&newest).await.map_err(failed)
     }
-/// Whether there is something to save.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Changed {
-    Yes,
-    No,
-}
-
 
     fn upload(&self) -> Option<MutexGuard<'_, StoredUpload>> {
         let entry = self.entry.as_ref()?;
         Some(entry.upload.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Whether there is something to save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Changed {
+    Yes,
+    No,
 }
 
 fn failed(error: BoxError) -> Error {
