@@ -16,6 +16,8 @@ use hyper_util::{
     },
     rt::TokioIo,
 };
+#[cfg(any(target_os = "android", target_os = "linux"))]
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tower::{BoxError, Service};
 
@@ -135,24 +137,24 @@ impl Service<Uri> for Routes {
         let mut tcp = self.tcp.clone();
         let forwarded = self.route(&destination) == Route::Forwarded;
         let Some(proxy) = self.intercept(&destination) else {
-            return Box::pin(async move { Ok(tcp.call(destination).await?) });
+            return Box::pin(async move { Ok(eager(tcp.call(destination).await?)) });
         };
         let url = proxy.uri().clone();
         match url.scheme_str() {
-            Some("http") if forwarded => Box::pin(async move { Ok(tcp.call(url).await?) }),
+            Some("http") if forwarded => Box::pin(async move { Ok(eager(tcp.call(url).await?)) }),
             Some("http") => {
                 let mut tunnel = Tunnel::new(url, tcp);
                 if let Some(authorization) = proxy.basic_auth() {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
-                Box::pin(async move { Ok(tunnel.call(destination).await?) })
+                Box::pin(async move { Ok(eager(tunnel.call(destination).await?)) })
             }
             Some("socks5" | "socks5h") => {
                 let mut socks = SocksV5::new(url, tcp);
                 if let Some((user, password)) = proxy.raw_auth() {
                     socks = socks.with_auth(user.to_owned(), password.to_owned());
                 }
-                Box::pin(async move { Ok(socks.call(destination).await?) })
+                Box::pin(async move { Ok(eager(socks.call(destination).await?)) })
             }
             _ => {
                 Box::pin(
@@ -162,3 +164,19 @@ impl Service<Uri> for Routes {
         }
     }
 }
+
+/// A connection that soon tells when its line takes bytes again.
+///
+/// The operating system would take megabytes first, and wait until a third of them is gone: on a slow line
+/// that looks like one that stands still.
+fn eager(connection: TokioIo<TcpStream>) -> TokioIo<TcpStream> {
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    if let Err(error) = SockRef::from(connection.inner()).set_tcp_notsent_lowat(UNSENT) {
+        tracing::debug!(%error, "the operating system takes as much as it wants");
+    }
+    connection
+}
+
+/// Enough for a line of 10 Gbit/s.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const UNSENT: u32 = 128 << 10;
