@@ -23,6 +23,8 @@ pub(crate) struct Opened {
     /// Where it begins in `data`, and how long it is.
     start: u64,
     length: Option<u64>,
+    /// The most that is read at once.
+    piece: usize,
 }
 
 enum Data {
@@ -62,6 +64,7 @@ impl Opened {
             data: Data::Stream(replay),
             start: 0,
             length: None,
+            piece: PIECE,
         }
     }
 
@@ -80,6 +83,7 @@ impl Opened {
             data,
             start: 0,
             length: Some(length),
+            piece: PIECE,
         }
     }
 
@@ -158,13 +162,13 @@ impl Opened {
             Some(length) => left.min(length.saturating_sub(offset)),
             None => left,
         };
-        let max = left.min(PIECE as u64) as usize;
+        let max = left.min(self.piece as u64) as usize;
         if max == 0 {
             return Ok(Bytes::new());
         }
         let at = self.start + offset;
         match &mut self.data {
-            Data::File(file) => file.read(at, max, left).await,
+            Data::File(file) => file.read(at, self.piece, left).await,
             Data::Bytes(bytes) => {
                 let from = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
                 let to = from.saturating_add(max).min(bytes.len());
@@ -187,12 +191,16 @@ impl Opened {
         }
     }
 
-    /// The same content in at most `parts` pieces that can be read at the same time: a concatenation's
-    /// sources, else ranges of about one size.
+    /// The same content in parts of which `parts` are read at the same time: a concatenation's sources,
+    /// else at most as many ranges of about one size.
     pub(crate) fn split(self, parts: u64) -> Result<Vec<Self>, Error> {
         let length = self.length.unwrap_or_default();
+        let piece = piece_of(parts);
         let whole = match self.data {
-            Data::Concat(sources) => return Ok(sources),
+            Data::Concat(mut sources) => {
+                sources.iter_mut().for_each(|source| source.read_in(piece));
+                return Ok(sources);
+            }
             Data::Stream(_) | Data::Reader(_) => {
                 return Err(Error::new(Kind::Setting(
                     "only files, bytes and concatenations of them can be uploaded in parallel"
@@ -212,10 +220,30 @@ impl Opened {
                 },
                 start: self.start + start,
                 length: Some(size.min(length - start)),
+                piece,
             })
             .collect())
     }
+
+    fn read_in(&mut self, piece: usize) {
+        self.piece = piece;
+        if let Data::Concat(sources) = &mut self.data {
+            sources.iter_mut().for_each(|source| source.read_in(piece));
+        }
+    }
 }
+
+/// Each part has some pieces in memory: the more parts, the smaller the pieces.
+fn piece_of(parts: u64) -> usize {
+    let share = ALL_PIECES / usize::try_from(parts).unwrap_or(usize::MAX).max(1);
+    share.clamp(SMALLEST_PIECE, PIECE)
+}
+
+/// One piece of each part.
+const ALL_PIECES: usize = 1 << 20;
+
+/// Less is not worth the way to another thread.
+const SMALLEST_PIECE: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {
