@@ -97,13 +97,12 @@ impl Opened {
 
     /// Only a part of it.
     pub(super) fn narrow(mut self, range: &Range<u64>) -> Result<Self, Error> {
-        let length = match (&self.data, self.length) {
-            (Data::File(_) | Data::Bytes(_) | Data::Reader(_), Some(length)) => length,
-            _ => {
-                return Err(Error::setting(
-                    "only files, bytes and readers have ranges: of a concatenation, its sources do",
-                ));
-            }
+        let (Data::File(_) | Data::Bytes(_) | Data::Reader(_), Some(length)) =
+            (&self.data, self.length)
+        else {
+            return Err(Error::setting(
+                "only files, bytes and readers have ranges: of a concatenation, its sources do",
+            ));
         };
         if range.start > range.end || range.end > length {
             return Err(Error::new(Kind::Source(format!(

@@ -108,7 +108,7 @@ impl Case {
 
     fn upload(&self, client: &Client, content: &[u8], file: &Path) -> Upload {
         let bytes = || Source::bytes(content.to_vec());
-        let stream = || Source::read_once(Cursor::new(content.to_vec())).replay(REPLAY as usize);
+        let stream = || Source::read_once(Cursor::new(content.to_vec())).replay(REPLAY);
         let chunk = self.part() as u64;
         match self.shape {
             Shape::Whole => client.upload(bytes()),
