@@ -124,6 +124,7 @@ mod options;
 mod previous;
 mod progress;
 mod rate;
+mod reason;
 mod retry;
 mod settings;
 mod source;
