@@ -156,6 +156,11 @@ impl Engine {
         }
     }
 
+    /// Whether that is everything, and the server knows it.
+    pub(crate) fn is_whole(&self, offset: u64) -> bool {
+        self.declared == Declared::Yes && self.length == Some(offset)
+    }
+
     /// The next step. `dice` is a random number from 0 to 1.
     pub(crate) fn on(&mut self, event: Event, dice: f64) -> Plan {
         match event {
@@ -232,8 +237,7 @@ impl Engine {
             self.best = offset;
             self.failures = 0;
         }
-        let complete = self.declared == Declared::Yes && self.length == Some(offset);
-        if complete || self.stop.is_some_and(|stop| offset >= stop) {
+        if self.is_whole(offset) || self.stop.is_some_and(|stop| offset >= stop) {
             return now(Step::Done(offset));
         }
         let room = self.stop.map_or(u64::MAX, |stop| stop - offset);

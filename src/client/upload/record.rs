@@ -84,13 +84,10 @@ impl Record {
         self.upload()?.url.clone()
     }
 
-    /// Where a part is, if it was begun before.
-    pub(super) fn part(&self, start: u64, length: u64) -> Option<Uri> {
-        let upload = self.upload()?;
-        let mut parts = upload.parts.iter();
-        parts
-            .find(|part| part.start == start && part.length == length)
-            .map(|part| part.url.clone())
+    /// The parts that were begun before, perhaps of another division of the content.
+    pub(super) fn parts(&self) -> Vec<StoredPart> {
+        let upload = self.upload();
+        upload.map_or_else(Vec::new, |upload| upload.parts.clone())
     }
 
     /// The upload was created.
@@ -105,23 +102,19 @@ impl Record {
     /// A part was created, perhaps in the place of one that is gone.
     pub(super) async fn part_created(
         &self,
-        start: u64,
-        length: u64,
-        url: &Uri,
+        created: StoredPart,
+        gone: Option<&Uri>,
     ) -> Result<(), Error> {
-        let changed = self.changed(url, |upload| {
-            upload.parts.retain(|part| part.start != start);
-            upload.parts.push(StoredPart {
-                url: url.clone(),
-                start,
-                length,
-            });
-            upload.parts.sort_by_key(|part| part.start);
+        let url = created.url.clone();
+        let changed = self.changed(&url, |upload| {
+            upload.parts.retain(|part| Some(&part.url) != gone);
+            upload.parts.push(created);
+            upload.parts.sort_by_key(|part| (part.start, part.length));
         });
         self.save(changed).await
     }
 
-    /// The parts have become one upload.
+    /// The upload is whole, and its parts are not needed any more.
     pub(super) async fn joined(&self, url: &Uri) -> Result<(), Error> {
         let changed = self.changed(url, |upload| {
             upload.url = Some(url.clone());
