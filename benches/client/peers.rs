@@ -65,7 +65,7 @@ impl Peers {
             }
             candidate => {
                 let program = self.python.as_deref();
-                let mut python = Command::new(program.unwrap_or(Path::new("python3")));
+                let mut python = Command::new(program.unwrap_or_else(|| Path::new("python3")));
                 let script = match candidate {
                     Candidate::Tuspy => TUSPY,
                     _ => AIOTUS,
