@@ -256,7 +256,8 @@ impl Ended {
                 if client_error(error).is_some_and(Error::is_claimed) {
                     screen.note(&format!("{name}: --no-resume uploads it once more."));
                 }
-                if self.url.is_some() && !self.is_over {
+                let part = client_error(error).and_then(Error::part_url);
+                if (self.url.is_some() || part.is_some()) && !self.is_over {
                     screen.note(&format!("{name}: {}", self.how_to_go_on()));
                 }
             }
