@@ -293,7 +293,7 @@ fn nothing_goes_on_without_progress() {
 fn nobody_runs_after_another_writer() {
     let mut engine = engine(Url::None);
     engine.start();
-    engine.on(created(), 1.0);
+    engine.on(Event::Created { offset: None }, 1.0);
     let mut pauses = Vec::new();
     for offset in 1..5 {
         pauses.push(engine.on(failed(refused(409)), 1.0).pause.as_millis());
