@@ -11,7 +11,7 @@ use super::{
 };
 use crate::support::{bytes, content_of};
 
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 4;
 
 /// The same for each request that is such.
 async fn line(origin: &Origin, fault: Fault, such: fn(&Head) -> bool) -> Proxy {

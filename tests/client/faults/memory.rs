@@ -1,5 +1,5 @@
 //! Each upload runs in a process of its own, which sends to a sink in this one: what the process takes is
-//! what the client takes. 2 GiB each; `TUS_MEMORY_GIB` says otherwise.
+//! what the client takes. 1 GiB each; `TUS_MEMORY_GIB` says otherwise.
 
 use std::{
     env,
@@ -101,7 +101,7 @@ fn measure(test: &str, sink: Sink, upload: fn(&Client, &str) -> Upload) {
     if let (Ok(endpoint), Ok(path)) = (env::var(ENDPOINT), env::var(CONTENT)) {
         return send(&endpoint, &path, upload);
     }
-    let gib = env::var(GIB).map_or(2, |gib| gib.parse().unwrap());
+    let gib = env::var(GIB).map_or(1, |gib| gib.parse().unwrap());
     let size: u64 = match sink {
         Sink::Fast => gib << 30,
         Sink::Slow => gib << 28,

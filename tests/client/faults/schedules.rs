@@ -16,7 +16,7 @@ use crate::support::{bytes, content_of};
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 32,
+        cases: 24,
         max_shrink_iters: 64,
         failure_persistence: None,
         ..ProptestConfig::default()
