@@ -12,14 +12,15 @@ use hyper_util::{
         Client,
         connect::{CaptureConnection, HttpConnector, capture_connection},
     },
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioTimer},
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tower::{BoxError, Service};
 
 use super::{
     Answered, Transport,
-    io::{Patient, Written},
+    io::Patient,
+    line::{Line, Written},
     proxy::{Proxy, Routes},
     tls::Tls,
 };
@@ -139,7 +140,7 @@ struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = Patient<MaybeHttpsStream<TokioIo<TcpStream>>>;
+    type Response = Patient<MaybeHttpsStream<Line>>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 

@@ -7,25 +7,16 @@ use std::{
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 
-use crate::client::body::Pulse;
-
 /// A connection on which a failed write is not the end.
 ///
 /// A server that refuses a request in its midst answers, and then closes its side: the client's next
 /// write fails while the answer is there to be read. After the first such error nothing is written any
 /// more, and reading decides: an answer, or the error that ends the connection.
-///
-/// It also tells, by its [`Written`], whether bytes still get through.
 pub(super) struct Patient<T> {
     io: T,
     route: Route,
     writes: Writes,
-    written: Written,
 }
-
-/// Beats with each write that succeeds.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Written(pub(super) Pulse);
 
 /// Whether requests of this connection go to a proxy that forwards them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,15 +37,7 @@ impl<T> Patient<T> {
             io,
             route,
             writes: Writes::Work,
-            written: Written::default(),
         }
-    }
-
-    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(1..)) = written {
-            self.written.0.beat();
-        }
-        self.or_wait(written)
     }
 
     /// Pending for good: the task is woken by what is read.
@@ -90,7 +73,7 @@ impl<T: Write + Unpin> Write for Patient<T> {
             return Poll::Pending;
         }
         let written = Pin::new(&mut self.io).poll_write(context, data);
-        self.wrote(written)
+        self.or_wait(written)
     }
 
     fn poll_write_vectored(
@@ -102,7 +85,7 @@ impl<T: Write + Unpin> Write for Patient<T> {
             return Poll::Pending;
         }
         let written = Pin::new(&mut self.io).poll_write_vectored(context, data);
-        self.wrote(written)
+        self.or_wait(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -127,7 +110,7 @@ impl<T: Write + Unpin> Write for Patient<T> {
 
 impl<T: Connection> Connection for Patient<T> {
     fn connected(&self) -> Connected {
-        let connected = self.io.connected().extra(self.written.clone());
+        let connected = self.io.connected();
         match self.route {
             Route::Forwarded => connected.proxy(true),
             Route::Direct => connected,

