@@ -2,7 +2,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -19,7 +19,14 @@ use tower::BoxError;
 /// It is public for those who serve requests themselves, see
 /// [`Client::with_service`](super::Client::with_service).
 #[derive(Default)]
-pub struct Body(Inner);
+pub struct Body {
+    inner: Inner,
+    pulse: Pulse,
+    /// The most of a piece that is given at once.
+    frame: Option<usize>,
+    /// What is left of a piece.
+    rest: Bytes,
+}
 
 #[derive(Default)]
 enum Inner {
@@ -42,15 +49,39 @@ impl Body {
     /// A body of `length` bytes, or one of unknown length that ends with trailers, and the way into it.
     pub(crate) fn channel(length: Option<u64>) -> (BodySender, Self) {
         let (sender, pieces) = mpsc::channel(WAITING);
+        let pulse = Pulse::default();
         let sender = BodySender {
             pieces: sender,
-            pulse: Pulse::default(),
+            pulse: pulse.clone(),
         };
         let inner = match length {
             Some(0) => Inner::Empty,
             left => Inner::Stream { pieces, left },
         };
-        (sender, Self(inner))
+        let body = Self {
+            inner,
+            pulse,
+            ..Self::default()
+        };
+        (sender, body)
+    }
+
+    /// What beats with each frame that is taken.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// Gives at most so many bytes at once.
+    pub(crate) fn frames_of(&mut self, bytes: usize) {
+        self.frame = Some(bytes.max(1));
+    }
+
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Piece>> {
+        match (&mut self.inner, self.rest.is_empty()) {
+            (_, false) => Poll::Ready(Some(Piece::Data(std::mem::take(&mut self.rest)))),
+            (Inner::Stream { pieces, .. }, true) => pieces.poll_recv(context),
+            (Inner::Empty | Inner::Ended, true) => Poll::Ready(None),
+        }
     }
 }
 
@@ -62,38 +93,43 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Inner::Stream { pieces, left } = &mut self.0 else {
+        let this = &mut *self;
+        let piece = ready!(this.poll_piece(context));
+        let Inner::Stream { left, .. } = &mut this.inner else {
             return Poll::Ready(None);
         };
-        let piece = ready!(pieces.poll_recv(context));
+        this.pulse.beat();
         Poll::Ready(match piece {
-            Some(Piece::Data(data)) => {
+            Some(Piece::Data(mut data)) => {
+                if let Some(frame) = this.frame.filter(|frame| *frame < data.len()) {
+                    this.rest = data.split_off(frame);
+                }
                 if let Some(left) = left {
                     *left = left.saturating_sub(data.len() as u64);
                     if *left == 0 {
-                        self.0 = Inner::Ended;
+                        this.inner = Inner::Ended;
                     }
                 }
                 Some(Ok(Frame::data(data)))
             }
             Some(Piece::Trailers(trailers)) => {
-                self.0 = Inner::Ended;
+                this.inner = Inner::Ended;
                 Some(Ok(Frame::trailers(trailers)))
             }
             // The end of the sender is not the end of the body, which must not look whole.
             None => {
-                self.0 = Inner::Ended;
+                this.inner = Inner::Ended;
                 Some(Err("the upload was stopped".into()))
             }
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        !matches!(self.0, Inner::Stream { .. })
+        !matches!(self.inner, Inner::Stream { .. })
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.inner {
             Inner::Empty | Inner::Ended => SizeHint::with_exact(0),
             Inner::Stream { left, .. } => left.map_or_else(SizeHint::default, SizeHint::with_exact),
         }
@@ -128,29 +164,46 @@ impl BodySender {
         self.send(Piece::Trailers(trailers)).await
     }
 
-    /// What beats with each piece that is taken.
+    /// What beats with each frame that is taken.
     pub(crate) fn pulse(&self) -> &Pulse {
         &self.pulse
     }
 
     async fn send(&self, piece: Piece) -> Result<(), Unread> {
-        self.pieces.send(piece).await.map_err(|_| Unread)?;
-        self.pulse.beat();
-        Ok(())
+        self.pieces.send(piece).await.map_err(|_| Unread)
     }
 }
 
 /// Tells a request that moves from one that stands still.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Pulse(Arc<AtomicU64>);
+#[derive(Clone, Default)]
+pub(crate) struct Pulse(Arc<Beats>);
+
+#[derive(Default)]
+struct Beats {
+    own: AtomicU64,
+    /// Below the request: a piece that waits for a slow line does not beat, its bytes do.
+    connection: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
+}
 
 impl Pulse {
     pub(crate) fn beat(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.own.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Beats with the connection too, whose count this is. Once only.
+    pub(crate) fn follow(&self, connection: impl Fn() -> u64 + Send + Sync + 'static) {
+        let _ = self.0.connection.set(Box::new(connection));
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        let connection = self.0.connection.get().map_or(0, |count| count());
+        self.0.own.load(Ordering::Relaxed).wrapping_add(connection)
+    }
+}
+
+impl fmt::Debug for Pulse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pulse").field(&self.count()).finish()
     }
 }
 
@@ -172,6 +225,22 @@ mod tests {
         assert!(body.frame().await.unwrap().is_ok());
         assert!(body.frame().await.unwrap().is_err());
         assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn frames_are_as_small_as_they_have_to_be() {
+        let (sender, mut body) = Body::channel(Some(5));
+        body.frames_of(2);
+        sender.data(Bytes::from_static(b"abcde")).await.unwrap();
+        for frame in ["ab", "cd", "e"] {
+            assert!(!http_body::Body::is_end_stream(&body));
+            let next = body.frame().await.unwrap().unwrap();
+            assert_eq!(next.into_data().unwrap(), frame);
+        }
+        assert!(http_body::Body::is_end_stream(&body));
+        assert_eq!(sender.pulse().count(), 3);
+        sender.pulse().follow(|| 4);
+        assert_eq!(sender.pulse().count(), 7);
     }
 
     #[tokio::test]

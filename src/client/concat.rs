@@ -12,7 +12,8 @@ impl Client {
     /// Joins parts, which were created as such, into one upload with its own metadata. Parts may stand
     /// several times. They have to be finished unless the server offers concatenation-unfinished.
     ///
-    /// If an answer is lost, the upload it told of stays behind, and another one is made.
+    /// If an answer is lost, the upload it told of stays behind, and another one is made. A server that
+    /// joins parts only once refuses that, and the error says so.
     ///
     /// # Errors
     /// Whatever goes wrong on the way; [`Error::is_setting`] if there are no parts.
@@ -21,7 +22,7 @@ impl Client {
         loop {
             match self.concat_once(parts, metadata).await {
                 Ok(created) => return Ok(created),
-                Err(error) => retries.after(error).await?,
+                Err(error) => retries.after(error.of_join()).await?,
             }
         }
     }

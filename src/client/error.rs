@@ -4,7 +4,7 @@ use http::{StatusCode, Uri};
 use tower::BoxError;
 
 use super::uri::Shown;
-use crate::protocol::Extension;
+use crate::protocol::{Algorithm, Extension};
 
 /// Why a request or an upload failed, and what to do about it.
 ///
@@ -16,8 +16,18 @@ pub struct Error(Box<Inner>);
 
 struct Inner {
     kind: Kind,
+    asked: Asked,
     url: Option<Uri>,
+    part_url: Option<Uri>,
     source: Option<BoxError>,
+}
+
+/// What a server was asked for: the same status means different things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Anything,
+    /// To make one upload of parts.
+    Join,
 }
 
 /// What happened.
@@ -35,10 +45,12 @@ pub(crate) enum Kind {
     Protocol(String),
     /// The source cannot be read, or is not what it was said to be.
     Source(String),
+    /// More bytes than the server takes at most.
+    TooLarge { length: u64, most: u64 },
     /// A setting or an argument that cannot be used.
     Setting(String),
-    /// An extension that the server does not offer.
-    NotOffered(&'static str),
+    /// Something optional that the server does not offer.
+    NotOffered(String),
     /// The upload was canceled.
     Canceled,
     /// Another upload of the same content to the same endpoint is at work.
@@ -57,7 +69,7 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     /// How long the server asks to wait.
     pub(crate) retry_after: Option<Duration>,
-    /// The first line of the answer, if it is text.
+    /// What the answer says, in a line; empty if that cannot be shown.
     pub(crate) text: String,
 }
 
@@ -65,7 +77,9 @@ impl Error {
     pub(crate) fn new(kind: Kind) -> Self {
         Self(Box::new(Inner {
             kind,
+            asked: Asked::Anything,
             url: None,
+            part_url: None,
             source: None,
         }))
     }
@@ -79,7 +93,21 @@ impl Error {
     }
 
     pub(crate) fn not_offered(extension: Extension) -> Self {
-        Self::new(Kind::NotOffered(extension.name()))
+        Self::new(Kind::NotOffered(format!(
+            "the extension {}",
+            extension.name()
+        )))
+    }
+
+    /// The server verifies no such checksums, but these.
+    pub(crate) fn not_verified(algorithm: Algorithm, offered: &[String]) -> Self {
+        let offered = match offered {
+            [] => "none at all".to_owned(),
+            names => format!("only {}", names.join(", ")),
+        };
+        Self::new(Kind::NotOffered(format!(
+            "checksums by {algorithm}, {offered}"
+        )))
     }
 
     pub(crate) fn read(error: io::Error) -> Self {
@@ -96,6 +124,18 @@ impl Error {
         if self.0.url.is_none() {
             self.0.url = url.cloned();
         }
+        self
+    }
+
+    /// The error of an upload that is a part of another one.
+    pub(crate) fn of_part(mut self) -> Self {
+        self.0.part_url = self.0.url.take();
+        self
+    }
+
+    /// The error of making one upload of parts.
+    pub(crate) fn of_join(mut self) -> Self {
+        self.0.asked = Asked::Join;
         self
     }
 
@@ -184,13 +224,21 @@ impl Error {
         matches!(self.0.kind, Kind::Source(_))
     }
 
+    /// Whether there are more bytes than the server takes: it said so before (`Tus-Max-Size`) and nothing
+    /// was sent, or it answered 413.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self.0.kind, Kind::TooLarge { .. })
+            || self.status() == Some(StatusCode::PAYLOAD_TOO_LARGE)
+    }
+
     /// Whether a setting or an argument cannot be used. Nothing was sent.
     #[must_use]
     pub fn is_setting(&self) -> bool {
         matches!(self.0.kind, Kind::Setting(_))
     }
 
-    /// Whether the server lacks an extension that was asked for.
+    /// Whether the server lacks an extension, or a checksum algorithm, that was asked for.
     #[must_use]
     pub fn is_not_offered(&self) -> bool {
         matches!(self.0.kind, Kind::NotOffered(_))
@@ -205,10 +253,28 @@ impl Error {
         }
     }
 
-    /// Where the upload is, if it was created: what it needs to go on later.
+    /// What the server said about it: the first line of its answer, if that is text, or the message in its
+    /// JSON. At most 200 bytes, without control characters.
+    #[must_use]
+    pub fn server_text(&self) -> Option<&str> {
+        match &self.0.kind {
+            Kind::Status(refusal) => Some(refusal.text.as_str()).filter(|text| !text.is_empty()),
+            _ => None,
+        }
+    }
+
+    /// Where the upload is, if it was created: what it needs to go on later. `None` if a part of it
+    /// failed, see [`part_url`](Self::part_url).
     #[must_use]
     pub fn upload_url(&self) -> Option<&Uri> {
         self.0.url.as_ref()
+    }
+
+    /// Where the part of a parallel upload is that failed, if it was created. It is not the upload, and
+    /// nothing can be resumed at it: with a URL store the same upload goes on with its parts.
+    #[must_use]
+    pub fn part_url(&self) -> Option<&Uri> {
+        self.0.part_url.as_ref()
     }
 }
 
@@ -221,17 +287,19 @@ impl fmt::Display for Error {
             ),
             Kind::Interrupted => f.write_str("the connection ended before the answer came"),
             Kind::Stalled(limit) => write!(f, "nothing was sent or received for {limit:?}"),
-            Kind::Status(refusal) => fmt::Display::fmt(refusal, f),
+            Kind::Status(refusal) => refusal.explain(self.0.asked, f),
             Kind::Protocol(what) => write!(
                 f,
                 "the server {what}: is this the URL of a tus 1.0.0 server, and does no proxy \
                  before it drop headers?"
             ),
             Kind::Source(what) => write!(f, "the content {what}"),
+            Kind::TooLarge { length, most } => write!(
+                f,
+                "the content has {length} bytes, and the server takes {most} at most"
+            ),
             Kind::Setting(what) => f.write_str(what),
-            Kind::NotOffered(extension) => {
-                write!(f, "the server does not offer the extension {extension}")
-            }
+            Kind::NotOffered(what) => write!(f, "the server does not offer {what}"),
             Kind::Canceled => f.write_str("the upload was canceled"),
             Kind::Claimed => f.write_str(
                 "another upload of the same content to this server is at work: wait for it, or \
@@ -241,9 +309,10 @@ impl fmt::Display for Error {
             Kind::Headers => f.write_str("the source of the request's headers failed"),
             Kind::Target => f.write_str("the file could not be written"),
         }?;
-        match &self.0.url {
-            Some(url) => write!(f, " (upload {})", Shown(url)),
-            None => Ok(()),
+        match (&self.0.url, &self.0.part_url) {
+            (Some(url), _) => write!(f, " (upload {})", Shown(url)),
+            (None, Some(url)) => write!(f, " (part {})", Shown(url)),
+            (None, None) => Ok(()),
         }
     }
 }
@@ -253,6 +322,7 @@ impl fmt::Debug for Error {
         f.debug_struct("Error")
             .field("kind", &self.0.kind)
             .field("url", &self.0.url.as_ref().map(Shown))
+            .field("part_url", &self.0.part_url.as_ref().map(Shown))
             .field("source", &self.0.source)
             .finish()
     }
@@ -267,27 +337,31 @@ impl error::Error for Error {
     }
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Refusal {
+    fn explain(&self, asked: Asked, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the server answered {}", self.status)?;
         if !self.text.is_empty() {
             write!(f, " ({})", self.text)?;
         }
-        f.write_str(match self.status.as_u16() {
-            401 | 407 => ": send credentials that are valid",
-            403 => ": these credentials may not do this",
-            404 => ": check the URL; the upload may have been removed",
-            405 => ": this URL takes no uploads",
-            409 => ": another client writes to the upload",
-            410 => ": the upload has expired",
-            412 => ": it speaks another version of tus",
-            413 => ": it takes no upload or no request that large",
-            423 => ": another client holds the upload",
-            429 => ": it asks for fewer requests",
-            460 => ": the bytes changed on their way",
-            501 => ": it lacks an extension",
-            507 => ": it has no space left",
-            500..600 => ": its log says why",
+        f.write_str(match (self.status.as_u16(), asked) {
+            (400 | 404 | 409 | 410 | 422 | 423, Asked::Join) => {
+                " and did not join the parts: they may be gone, unfinished, or joined already by a \
+                 request whose answer was lost"
+            }
+            (401 | 407, _) => ": send credentials that are valid",
+            (403, _) => ": these credentials may not do this",
+            (404, _) => ": check the URL; the upload may have been removed",
+            (405, _) => ": this URL takes no uploads",
+            (409, _) => ": another client writes to the upload",
+            (410, _) => ": the upload has expired",
+            (412, _) => ": it speaks another version of tus",
+            (413, _) => ": it takes no upload or no request that large",
+            (423, _) => ": another client holds the upload",
+            (429, _) => ": it asks for fewer requests",
+            (460, _) => ": the bytes changed on their way",
+            (501, _) => ": it lacks an extension",
+            (507, _) => ": it has no space left",
+            (500..600, _) => ": its log says why",
             _ => "",
         })
     }
@@ -329,6 +403,17 @@ mod tests {
     }
 
     #[test]
+    fn the_servers_words_can_be_had() {
+        let mut error = status(403);
+        assert_eq!(error.server_text(), None);
+        if let Kind::Status(refusal) = &mut error.0.kind {
+            refusal.text = "not on Sundays".to_owned();
+        }
+        assert_eq!(error.server_text(), Some("not on Sundays"));
+        assert!(error.to_string().contains("(not on Sundays)"), "{error}");
+    }
+
+    #[test]
     fn no_secret_of_the_url_is_shown() {
         let url = Uri::from_static("https://me:word@example.org/files/1?token=hidden");
         let error = status(404).of_upload(Some(&url));
@@ -337,5 +422,23 @@ mod tests {
             assert!(!text.contains("word") && !text.contains("hidden"), "{text}");
         }
         assert_eq!(error.upload_url(), Some(&url));
+        let error = error.of_part();
+        assert_eq!((error.upload_url(), error.part_url()), (None, Some(&url)));
+        let text = error.to_string();
+        assert!(
+            text.contains("(part https://example.org/files/1?"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_status_is_explained_by_what_was_asked_for() {
+        let text = status(410).of_join().to_string();
+        assert!(
+            text.contains("410") && text.contains("answer was lost"),
+            "{text}"
+        );
+        let text = status(403).of_join().to_string();
+        assert!(text.contains("credentials"), "{text}");
     }
 }

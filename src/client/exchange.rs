@@ -20,6 +20,7 @@ use super::{
     body::{BodySender, Pulse},
     config::{Config, Methods, RequestIds},
     error::{Kind, Refusal},
+    reason::reason,
     transport::Answered,
     uri::{Shown, is_downgrade, is_web, resolve},
 };
@@ -263,17 +264,11 @@ fn redirect(call: &Call, answer: &Answered) -> Result<Option<Uri>, Error> {
     Ok(Some(next))
 }
 
-/// The error of an answer that is no success, with the first line of its text.
+/// The error of an answer that is no success, with what it says.
 async fn refusal(answer: Answered) -> Error {
     let (head, body) = answer.into_parts();
-    let is_text = head
-        .headers
-        .get(http::header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("text/plain"));
-    let text = rest(body).await;
-    let shown = if is_text { &text[..] } else { b"" };
-    refused(head.status, &head.headers, first_line(shown))
+    let text = reason(&head.headers, &rest(body).await);
+    refused(head.status, &head.headers, text)
 }
 
 /// What comes of an answer's body, within limits of size and time.
@@ -299,13 +294,6 @@ fn refused(status: StatusCode, headers: &HeaderMap, text: String) -> Error {
         retry_after: retry_after(headers, SystemTime::now()),
         text,
     }))
-}
-
-/// What can be shown of a stranger's text.
-fn first_line(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
-    let line = text.lines().next().unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// RFC 9110, section 10.2.3: seconds, or a date.
@@ -346,9 +334,6 @@ const REDIRECTS: usize = 10;
 const DRAINED: usize = 64 << 10;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
-/// What is shown of a server's text.
-const SHOWN: usize = 200;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -367,12 +352,6 @@ mod tests {
             let waited = retry_after(&headers, now);
             assert_eq!(waited, expected.map(Duration::from_secs), "{value}");
         }
-    }
-
-    #[test]
-    fn only_one_line_of_a_strangers_text_is_shown() {
-        assert_eq!(first_line(b"no\x1b[31m\nmore"), "no[31m");
-        assert_eq!(first_line(&[b'a'; 5000]).len(), SHOWN);
     }
 
     #[test]

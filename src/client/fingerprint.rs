@@ -53,7 +53,7 @@ type Name = dyn Fn(&Described<'_>) -> Option<String> + Send + Sync;
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Described<'s> {
-    /// Its absolute path, if it is a file that was named by one.
+    /// Its absolute path, if it is all of a file that was named by one.
     pub path: Option<&'s Path>,
     /// Its size in bytes, where it is known.
     pub length: Option<u64>,

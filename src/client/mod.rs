@@ -124,6 +124,7 @@ mod options;
 mod previous;
 mod progress;
 mod rate;
+mod reason;
 mod retry;
 mod settings;
 mod source;
@@ -155,3 +156,8 @@ pub use self::{
     upload::{AfterSuccess, Leftovers, Upload, Uploaded, WhenClaimed},
     url_store::{FileUrlStore, MemoryUrlStore, UrlStore},
 };
+
+/// So that the examples in there compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/coming-from.md")]
+mod coming_from {}

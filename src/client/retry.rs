@@ -90,10 +90,15 @@ impl RetryPolicy {
         if !retry || failures >= self.attempts {
             return None;
         }
+        let asked = error.retry_after().unwrap_or_default().min(LONGEST_ASKED);
+        Some(asked.max(self.backoff(failures, dice)))
+    }
+
+    /// The pause after so many failures of whatever kind.
+    pub(crate) fn backoff(&self, failures: u32, dice: f64) -> Duration {
         let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
         let longest = self.first.saturating_mul(doubled).min(self.cap);
-        let asked = error.retry_after().unwrap_or_default().min(LONGEST_ASKED);
-        Some(asked.max(longest.mul_f64(dice.clamp(0.0, 1.0))))
+        longest.mul_f64(dice.clamp(0.0, 1.0))
     }
 }
 

@@ -205,14 +205,15 @@ impl Client {
         self.connect_anew(|config| config.connections.idle_timeout = limit)
     }
 
-    /// How long a body may stand still, in either direction, until its request has failed. The time a
+    /// How long a body may stand still, in either direction, until its request has failed. A line that
+    /// takes a few bytes is slow and does not stand still; over HTTP/2 it has to take 64 KiB. The time a
     /// rate limit takes does not count. Default: 60 s.
     pub fn stall_timeout(self, limit: Duration) -> Self {
         self.configure(|config| config.stall_timeout = limit)
     }
 
-    /// How long to wait for the head of an answer once the request is handed to the connection. What
-    /// waits in the buffers of the operating system has to get through in that time too.
+    /// How long to wait for the head of an answer once the operating system has taken the request. What
+    /// waits in its buffers has to get through in that time too.
     /// Default: 120 s.
     pub fn answer_timeout(self, limit: Duration) -> Self {
         self.configure(|config| config.answer_timeout = limit)

@@ -272,3 +272,56 @@ fn a_url_that_cannot_be_printed_is_a_failure() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("error: "), "{told}");
 }
+
+#[test]
+fn what_cannot_go_on_does_not_say_it_can() {
+    let world = World::new();
+    world.file("a.bin", sample(4_000_000));
+    let proxy = Proxy::start(world.server.address, |_| Act::Pass);
+    let slow = [
+        "upload",
+        "a.bin",
+        &proxy.url(),
+        "--limit-rate",
+        "500KiB",
+        "--json",
+    ];
+    let running = Running::start(world.tus(slow), Stdio::null());
+    eventually("some bytes", || (proxy.bytes() > 300_000).then_some(()));
+
+    let claimed = world.run(slow);
+    assert_eq!(claimed.code, Some(1), "{}", claimed.stderr);
+    assert!(
+        claimed.stderr.contains("--no-resume uploads it once more"),
+        "{}",
+        claimed.stderr
+    );
+    assert_eq!(claimed.json()[0]["resumable"], false);
+
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(world.home().join("a.bin"));
+    file.unwrap().set_len(1_000_000).unwrap();
+    let output = running.wait();
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
+    assert!(output.stderr.contains("changed"), "{}", output.stderr);
+    assert!(!output.stderr.contains("again"), "{}", output.stderr);
+    assert_eq!(output.json()[0]["resumable"], false);
+
+    // Nobody listens: there is nothing to go on with.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("http://{}/files", closed.local_addr().unwrap());
+    drop(closed);
+    let running = Running::start(world.tus(["upload", "a.bin", &nobody]), Stdio::null());
+    running.says("trying again (1 of 9)");
+    running.signal("INT");
+    let output = running.wait();
+    assert_eq!(output.code, Some(130), "{}", output.stderr);
+    assert!(
+        output
+            .stderr
+            .contains("a.bin: stopped. Nothing was uploaded."),
+        "{}",
+        output.stderr
+    );
+}

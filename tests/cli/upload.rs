@@ -178,6 +178,36 @@ fn json_has_the_documented_fields() {
     );
     assert!(line["error"].as_str().unwrap().contains("413"), "{line}");
     assert_eq!(large.code, Some(4));
+
+    // For parts the server is asked before what it takes.
+    let parts = world.run(["upload", "large", &world.url(), "--parallel", "2", "--json"]);
+    let line = &parts.json()[0];
+    assert!(line["status"].is_null(), "{line}");
+    assert_eq!((line["exit"].as_u64(), parts.code), (Some(4), Some(4)));
+}
+
+/// Nothing goes on at a part: only the command knows them all.
+#[test]
+fn a_part_that_fails_is_not_told_as_the_upload() {
+    let world = World::new();
+    world.file("file", "12345678");
+    let proxy = Proxy::start(world.server.address, |seen: &Seen| {
+        match seen.method.as_str() {
+            "PATCH" => Act::Answer(400, vec![]),
+            _ => Act::Pass,
+        }
+    });
+    let output = world.run(["upload", "file", &proxy.url(), "--parallel", "2"]);
+    assert_eq!(output.code, Some(4), "{}", output.stderr);
+    assert!(!output.stderr.contains("--resume-at"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("run the same command again"),
+        "{}",
+        output.stderr
+    );
+    let again = world.run(["upload", "file", &proxy.url(), "--parallel", "2", "--json"]);
+    let line = &again.json()[0];
+    assert!(line["url"].is_null() && line["resumable"] == true, "{line}");
 }
 
 /// One that fails does not end the others.

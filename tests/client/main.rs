@@ -4,6 +4,7 @@
 //! - `resuming`: what was interrupted goes on
 //! - `retries`: servers that fail, refuse and fall silent
 //! - `schedules`: any course of faults that ends
+//! - `faults`: the same over a line that cuts, stalls, delays, loses and doubles
 //! - `parallel`: parts that become one
 //! - `early`: answers before the body is read
 //! - `handles`: pause, resume, cancel, progress
@@ -11,6 +12,7 @@
 //! - `routes`: TLS and proxies
 //! - `secrets`: where credentials go, and where not
 //! - `downloads`: and their resumption
+//! - `foreign`: servers that know little
 //! - `types`: what is known without running anything
 //! - `support`: the server, and requests that are seen
 
@@ -20,6 +22,8 @@
 mod by_hand;
 mod downloads;
 mod early;
+mod faults;
+mod foreign;
 mod handles;
 mod parallel;
 mod resuming;

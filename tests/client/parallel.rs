@@ -1,6 +1,40 @@
-use tower_tus::client::{Fingerprint, Leftovers, MemoryUrlStore, RetryPolicy, Source, UrlStore};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{Instead, Server, bytes};
+use tower_tus::client::{
+    AfterSuccess, Fingerprint, Leftovers, MemoryUrlStore, RetryPolicy, Role, Source, UrlStore,
+};
+
+use crate::support::{Instead, Seen, Server, bytes};
+
+fn is_final(seen: &Seen) -> bool {
+    seen.header("upload-concat").starts_with("final")
+}
+
+fn count(server: &Server, method: &str) -> usize {
+    let seen = server.seen();
+    seen.iter().filter(|seen| seen.method == method).count()
+}
+
+fn named() -> Fingerprint {
+    Fingerprint::with(|_| Some("it".to_owned()))
+}
+
+/// A server that does not join parts the first time, and a store that has them then.
+async fn parted(source: impl Fn() -> Source, parts: usize) -> (Server, MemoryUrlStore) {
+    let refused = AtomicBool::new(false);
+    let server = Server::disturbed(move |seen, _| {
+        let refuse = is_final(seen) && !refused.swap(true, Ordering::Relaxed);
+        refuse.then_some(Instead::Status(403))
+    })
+    .await;
+    let store = MemoryUrlStore::new();
+    let upload = server.client().upload(source()).parallel(parts);
+    let upload = upload.store(store.clone()).fingerprint(named());
+    let error = upload.await.unwrap_err();
+    assert_eq!(error.status().unwrap(), 403);
+    assert_eq!((error.upload_url(), error.part_url()), (None, None));
+    (server, store)
+}
 
 #[tokio::test]
 async fn ranges_become_one_upload() {
@@ -121,4 +155,100 @@ async fn what_cannot_be_split_is_refused() {
         .await
         .unwrap_err();
     assert!(error.is_setting(), "{error}");
+}
+
+#[tokio::test]
+async fn leftovers_of_an_earlier_attempt_are_removed_too() {
+    let sources = || Source::concat([7, 8, 9, 10].map(|size| Source::bytes(bytes(size))));
+    let server = Server::disturbed(|seen, _| {
+        // The first to be asked for, and before that the joining.
+        let fails = is_final(seen) || seen.method == "HEAD";
+        fails.then_some(Instead::Status(403))
+    })
+    .await;
+    let store = MemoryUrlStore::new();
+    for (leftovers, left, removed) in [(Leftovers::Keep, 1, 0), (Leftovers::Remove, 0, 4)] {
+        // Two at once: the last ones are never looked at.
+        let upload = server.client().upload(sources()).parallel(2);
+        let upload = upload.store(store.clone()).fingerprint(named());
+        let error = upload.leftovers(leftovers).await.unwrap_err();
+        assert_eq!(error.status().unwrap(), 403);
+        assert_eq!(store.list().await.unwrap().len(), left);
+        assert_eq!(
+            (count(&server, "DELETE"), count(&server, "POST")),
+            (removed, 5)
+        );
+    }
+}
+
+#[tokio::test]
+async fn sources_without_content_are_parts_of_their_own() {
+    let source = || Source::concat([0, 900_000, 0, 0, 5].map(|size| Source::bytes(bytes(size))));
+    let (server, store) = parted(source, 2).await;
+    let parts = &store.list().await.unwrap()[0].parts;
+    let mut urls: Vec<_> = parts.iter().map(|part| &part.url).collect();
+    urls.sort_by_key(|url| url.path());
+    urls.dedup();
+    assert_eq!(urls.len(), 5);
+    let upload = server.client().upload(source()).parallel(2);
+    let upload = upload.store(store.clone()).fingerprint(named());
+    let done = upload.await.unwrap();
+    assert!(server.content(done.url()).await == [bytes(900_000), bytes(5)].concat());
+    // Five parts, and the final upload twice.
+    assert_eq!((count(&server, "POST"), count(&server, "DELETE")), (7, 0));
+}
+
+#[tokio::test]
+async fn parts_of_another_division_are_removed_at_the_end() {
+    for parts in [3, 1] {
+        let content = bytes(4_000_000);
+        let (server, store) = parted(|| Source::bytes(content.clone()), 4).await;
+        let old = store.list().await.unwrap()[0].parts.clone();
+        let upload = server.client().upload(content.clone()).parallel(parts);
+        let upload = upload.store(store.clone()).fingerprint(named());
+        let done = upload.after_success(AfterSuccess::Keep).await.unwrap();
+        assert!(server.content(done.url()).await == content);
+        assert_eq!((old.len(), count(&server, "DELETE")), (4, 4));
+        for part in old {
+            let error = server.client().inspect(&part.url).await.unwrap_err();
+            assert!(error.is_not_found(), "{error}");
+        }
+        let kept = &store.list().await.unwrap()[0];
+        assert_eq!(
+            (&kept.url, kept.parts.len()),
+            (&Some(done.url().clone()), 0)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_failed_part_is_not_taken_for_the_upload() {
+    let server =
+        Server::disturbed(|seen, _| (seen.method == "PATCH").then_some(Instead::Status(400))).await;
+    let upload = server.client().upload(bytes(2_000_000)).parallel(2);
+    let error = upload.await.unwrap_err();
+    assert_eq!(error.upload_url(), None);
+    let part = error.part_url().unwrap();
+    let info = server.client().inspect(part).await.unwrap();
+    assert_eq!(info.role, Role::Partial);
+    assert!(
+        error.to_string().contains(&format!("(part {part})")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn parts_that_are_joined_only_once_are_explained() {
+    let joined = AtomicBool::new(false);
+    let server = Server::disturbed(move |seen, _| {
+        is_final(seen).then(|| match joined.swap(true, Ordering::Relaxed) {
+            false => Instead::LoseAnswer,
+            true => Instead::Status(410),
+        })
+    })
+    .await;
+    let upload = server.client().upload(bytes(2_000_000)).parallel(2);
+    let error = upload.await.unwrap_err();
+    assert_eq!(error.status().unwrap(), 410);
+    assert!(error.to_string().contains("answer was lost"), "{error}");
 }

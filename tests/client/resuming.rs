@@ -63,6 +63,24 @@ async fn what_is_gone_or_other_content_is_begun_anew() {
 }
 
 #[tokio::test]
+async fn an_upload_that_stops_at_its_end_is_whole() {
+    let server = Server::start().await;
+    for (stop, after, left) in [
+        (5, AfterSuccess::Remove, 1),
+        (10, AfterSuccess::Remove, 0),
+        (11, AfterSuccess::Remove, 0),
+        (11, AfterSuccess::Keep, 1),
+    ] {
+        let store = MemoryUrlStore::new();
+        let upload = server.client().upload(bytes(10)).store(store.clone());
+        let upload = upload.fingerprint(named()).after_success(after);
+        let done = upload.stop_at(stop).await.unwrap();
+        assert_eq!(done.size(), stop.min(10));
+        assert_eq!(store.list().await.unwrap().len(), left, "{stop} {after:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_url_by_hand_has_to_be_right() {
     let server = Server::start().await;
     let client = server.client();

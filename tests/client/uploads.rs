@@ -118,9 +118,26 @@ async fn an_algorithm_the_server_lacks_is_refused_before_anything_is_created() {
     let server = Server::with(|tus| tus.checksums([Algorithm::Sha1]), |_, _| None).await;
     let upload = server.client().upload("hello".as_bytes().to_vec());
     let error = upload.checksum(Algorithm::Md5).await.unwrap_err();
-    assert!(error.is_setting(), "{error}");
-    assert!(error.to_string().contains("sha1"), "{error}");
+    assert!(error.is_not_offered(), "{error}");
+    let text = error.to_string();
+    assert!(text.ends_with("checksums by md5, only sha1"), "{text}");
     assert_eq!(server.methods(), "OPTIONS");
+}
+
+#[tokio::test]
+async fn content_that_is_too_large_is_told_so() {
+    let server = Server::with(|tus| tus.max_size(1000), |_, _| None).await;
+    let client = server.client();
+    // Without a reason to ask what the server takes, it says so itself.
+    let refused = client.upload(bytes(2_000_000)).await.unwrap_err();
+    assert_eq!(refused.status().unwrap(), 413);
+    let known = client.upload(bytes(1001)).parallel(2).await.unwrap_err();
+    assert_eq!(known.status(), None);
+    assert!(known.to_string().contains("1001"), "{known}");
+    for error in [refused, known] {
+        assert!(error.is_too_large() && !error.is_setting(), "{error}");
+    }
+    assert_eq!(server.methods(), "POST OPTIONS");
 }
 
 #[tokio::test]

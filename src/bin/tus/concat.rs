@@ -16,8 +16,11 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Concat {
-    /// Where uploads are created, as in https://example.com/files
-    #[arg(value_name = "URL")]
+    // No doc comment: rustdoc would want the URL to be a link.
+    #[arg(
+        help = "Where uploads are created, as in https://example.com/files",
+        value_name = "URL"
+    )]
     url: Address,
 
     /// The parts' URLs, in their order

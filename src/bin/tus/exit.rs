@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     Usage,
     /// What the URL names is not there, or no longer.
     NotFound,
-    /// The server refused with another 4xx.
+    /// The server refused with another 4xx, or said before that it takes no upload that large.
     Refused,
     /// By SIGINT or Ctrl-C.
     Interrupted,
@@ -55,7 +55,7 @@ impl Exit {
                 match () {
                     () if error.is_not_found() => Self::NotFound,
                     () if error.is_setting() => Self::Usage,
-                    () if refused => Self::Refused,
+                    () if refused || error.is_too_large() => Self::Refused,
                     () => Self::Failure,
                 }
             })

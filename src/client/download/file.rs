@@ -8,27 +8,38 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
 
-use super::{Download, Running, Validator};
+use super::{Came, Download, Given, Running};
 use crate::client::{Error, error::Kind};
 
 /// Writes everything to `path` by way of a file beside it.
 pub(super) async fn write(download: Download, path: &Path) -> Result<u64, Error> {
-    let mut running = download.running(0, Validator::None);
+    let mut running = download.running(Given::Kept);
     // The head of the answer says which content it is, and so whether some of it is here already.
     while running.body.is_none() {
         if let Err(error) = running.open().await {
             running.again(error).await?;
         }
     }
-    let part = beside(path, &running);
-    let (mut file, there) = open(part.clone(), running.length).await?;
+    let mut part = beside(path, &running);
+    let (mut file, there) = open(part.clone(), running.content.length).await?;
     if there > 0 {
         running.body = None;
         running.offset = there;
+        running.most = there;
         running.share.stands(there);
     }
-    while let Some(piece) = running.next().await? {
-        file = append(file, piece).await?;
+    loop {
+        match running.next().await? {
+            Came::Data(piece) => file = append(file, piece).await?,
+            Came::Anew => {
+                // Its name is that of the content that is void.
+                remove(file, part).await?;
+                part = beside(path, &running);
+                (file, _) = open(part.clone(), None).await?;
+            }
+            Came::Nothing => {}
+            Came::End => break,
+        }
     }
     let (size, path) = (running.offset, path.to_owned());
     let done = spawn_blocking(move || {
@@ -43,20 +54,17 @@ pub(super) async fn write(download: Download, path: &Path) -> Result<u64, Error>
 fn beside(path: &Path, running: &Running) -> PathBuf {
     let mut hash = Sha256::new();
     hash.update(running.download.url.path());
-    let known = match &running.validator {
-        Validator::Tag(tag) => {
-            hash.update(tag);
-            true
-        }
-        Validator::Date(_) | Validator::None => false,
-    };
+    let tag = running.content.strong_tag();
+    if let Some(tag) = tag {
+        hash.update(tag);
+    }
     let digest = hash.finalize();
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".");
     for byte in &digest[..8] {
         name.push(format!("{byte:02x}"));
     }
-    name.push(if known { ".part" } else { ".new" });
+    name.push(if tag.is_some() { ".part" } else { ".new" });
     path.with_file_name(name)
 }
 
@@ -76,6 +84,11 @@ async fn open(part: PathBuf, length: Option<u64>) -> Result<(File, u64), Error> 
         Ok((file, there))
     });
     blocking(opened.await)
+}
+
+async fn remove(file: File, part: PathBuf) -> Result<(), Error> {
+    drop(file);
+    blocking(spawn_blocking(move || fs::remove_file(part)).await)
 }
 
 async fn append(mut file: File, piece: Bytes) -> Result<File, Error> {

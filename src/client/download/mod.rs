@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use tokio::time::timeout;
 use tower::BoxError;
 
-use self::range::{Piece, Validator};
+use self::range::{Content, Piece, Same};
 use super::{
     Client, Error, Progress,
     error::Kind,
@@ -24,7 +24,9 @@ use super::{
 /// A download that is yet to be started.
 ///
 /// A connection that breaks is followed by a request for the rest, on the condition that the content is
-/// still the same. Failures are counted until more bytes come.
+/// still the same. If it is not, or nothing tells, the download begins anew where nobody has seen any of it,
+/// in [`to_path`](Self::to_path) and [`bytes`](Self::bytes). Failures are counted until more bytes come than
+/// ever before.
 ///
 /// ```
 /// # use tower_tus::{TusService, client::{Client, Source}, storage::MemoryStorage};
@@ -87,12 +89,19 @@ impl Download {
         file::write(self, path.as_ref()).await
     }
 
-    /// Everything, in pieces as they come.
+    /// Everything, in pieces as they come. They are given away: if a server sends everything again after a
+    /// connection was cut, what came is skipped if it is as long as before and no `ETag` or
+    /// `Last-Modified` says that it is other content. Otherwise that is an error.
     pub fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send {
-        let running = self.running(0, Validator::None);
+        let running = self.running(Given::Away);
         stream::try_unfold(running, |mut running| async move {
-            let piece = running.next().await?;
-            Ok(piece.map(|piece| (piece, running)))
+            loop {
+                match running.next().await? {
+                    Came::Data(piece) => return Ok(Some((piece, running))),
+                    Came::End => return Ok(None),
+                    Came::Anew | Came::Nothing => {}
+                }
+            }
         })
     }
 
@@ -101,28 +110,31 @@ impl Download {
     /// # Errors
     /// As [`to_path`](Self::to_path), and if there is more than `most` bytes.
     pub async fn bytes(self, most: usize) -> Result<Bytes, Error> {
-        let mut running = self.running(0, Validator::None);
+        let mut running = self.running(Given::Kept);
         let mut all = bytes::BytesMut::new();
-        while let Some(piece) = running.next().await? {
-            if all.len() + piece.len() > most {
-                return Err(Error::setting(format!("there are more than {most} bytes")));
+        loop {
+            match running.next().await? {
+                Came::Data(piece) if all.len() + piece.len() > most => {
+                    return Err(Error::setting(format!("there are more than {most} bytes")));
+                }
+                Came::Data(piece) => all.extend_from_slice(&piece),
+                Came::Anew => all.clear(),
+                Came::End => return Ok(all.freeze()),
+                Came::Nothing => {}
             }
-            all.extend_from_slice(&piece);
         }
-        Ok(all.freeze())
     }
 
-    fn running(self, offset: u64, validator: Validator) -> Running {
+    fn running(self, given: Given) -> Running {
         let meter = Meter::new(self.on_progress.clone());
-        let mut share = Share::new(meter);
-        share.stands(offset);
         Running {
             download: self,
-            share,
-            offset,
+            share: Share::new(meter),
+            given,
+            offset: 0,
+            most: 0,
             skip: 0,
-            validator,
-            length: None,
+            content: Content::default(),
             body: None,
             failures: 0,
         }
@@ -141,40 +153,49 @@ impl fmt::Debug for Download {
 struct Running {
     download: Download,
     share: Share,
+    given: Given,
     /// Bytes that came.
     offset: u64,
+    /// The most that ever came.
+    most: u64,
     /// Bytes of the answer that came before.
     skip: u64,
-    validator: Validator,
-    /// Size of the whole, once known.
-    length: Option<u64>,
+    content: Content,
     body: Option<Pin<Box<UnsyncBoxBody<Bytes, BoxError>>>>,
-    /// In a row, without a byte.
+    /// In a row, without more bytes than ever.
     failures: u32,
 }
 
+/// Whether what came can be taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Given {
+    /// It is in a stranger's hands.
+    Away,
+    Kept,
+}
+
 impl Running {
-    /// The next bytes; `None` at the end.
-    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        loop {
-            let came = match self.body.is_some() {
-                true => self.frame().await,
-                false => self.open().await.map(|()| Came::Nothing),
-            };
-            match came {
-                Ok(Came::Data(data)) => {
+    /// What comes next.
+    async fn next(&mut self) -> Result<Came, Error> {
+        let came = match self.body.is_some() {
+            true => self.frame().await,
+            false => self.open().await,
+        };
+        match &came {
+            Ok(Came::Data(data)) => {
+                self.offset += data.len() as u64;
+                self.share.sending(self.offset);
+                if self.offset > self.most {
+                    self.most = self.offset;
                     self.failures = 0;
-                    self.offset += data.len() as u64;
-                    self.share.sending(self.offset);
-                    return Ok(Some(data));
                 }
-                Ok(Came::Nothing) => {}
-                Ok(Came::End) => {
-                    self.share.stands(self.offset);
-                    return Ok(None);
-                }
-                Err(error) => self.again(error).await?,
             }
+            Ok(Came::Anew | Came::End) => self.share.stands(self.offset),
+            Ok(Came::Nothing) | Err(_) => {}
+        }
+        match came {
+            Ok(came) => Ok(came),
+            Err(error) => self.again(error).await.map(|()| Came::Nothing),
         }
     }
 
@@ -191,7 +212,7 @@ impl Running {
     }
 
     /// Asks for what is missing.
-    async fn open(&mut self) -> Result<(), Error> {
+    async fn open(&mut self) -> Result<Came, Error> {
         let mut call = Call::new(Method::GET, &self.download.url);
         // What is stored is wanted, not what a server makes of it on the way.
         call = call.with(
@@ -202,35 +223,55 @@ impl Running {
             let range = HeaderValue::try_from(format!("bytes={}-", self.offset))
                 .expect("digits are visible ASCII");
             call = call.with(header::RANGE, range);
-            if let Some(condition) = self.validator.if_range() {
-                call = call.with(header::IF_RANGE, condition);
+            if let Some(condition) = self.content.if_range() {
+                call = call.with(header::IF_RANGE, condition.clone());
             }
         }
         let opened = self.download.client.open(call, &mut Nothing).await;
         let (_, answer) = match opened {
-            Err(error) if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) => {
-                return Err(range::changed());
+            Err(error)
+                if error.status() == Some(StatusCode::RANGE_NOT_SATISFIABLE) && self.offset > 0 =>
+            {
+                return self.begin_anew(range::changed());
             }
             opened => opened?,
         };
         let (head, body) = answer.into_parts();
         let piece = Piece::parse(head.status, &head.headers)?;
-        let validator = Validator::of(&head.headers);
-        let begins = self.offset == 0;
-        if !begins && !validator.agrees(&self.validator) || piece.differs(self.length) {
-            return Err(range::changed());
-        }
-        self.skip = match piece.start {
-            start if start == self.offset => 0,
-            // A server without ranges sends the same once more.
-            0 if validator.is_strong() => self.offset,
-            _ => return Err(range::changed()),
+        let content = Content::of(&head.headers, &piece);
+        let same = match self.offset {
+            0 => Same::Unknown,
+            _ => self.content.compare(&content),
         };
-        self.validator = validator;
-        self.length = piece.length;
-        self.share.meter().total(self.length);
+        let mut came = Came::Nothing;
+        self.skip = match (piece.start, same, self.given) {
+            // All there is of a condition was met, or there is none.
+            (start, Same::Surely | Same::Likely | Same::Unknown, _) if start == self.offset => 0,
+            // A server without ranges sends everything once more.
+            (0, Same::Surely, _) | (0, Same::Likely, Given::Away) => self.offset,
+            (0, _, Given::Kept) => {
+                came = self.begin_anew(range::changed())?;
+                0
+            }
+            (_, Same::No, _) => return self.begin_anew(range::changed()),
+            (0, _, Given::Away) => return Err(range::perhaps_changed()),
+            _ => return Err(Error::protocol("sends another part than it was asked for")),
+        };
+        self.share.meter().total(content.length);
+        self.content = content;
         self.body = Some(Box::pin(body));
-        Ok(())
+        Ok(came)
+    }
+
+    /// Forgets what came, or fails if it was given away.
+    fn begin_anew(&mut self, error: Error) -> Result<Came, Error> {
+        if self.given == Given::Away {
+            return Err(error);
+        }
+        tracing::info!(%error, "the download begins anew");
+        self.offset = 0;
+        self.content = Content::default();
+        Ok(Came::Anew)
     }
 
     async fn frame(&mut self) -> Result<Came, Error> {
@@ -245,8 +286,9 @@ impl Running {
             .transpose()
             .map_err(|error| Error::new(Kind::Interrupted).because(error))?;
         let Some(frame) = frame else {
-            return match self.length {
+            return match self.content.length {
                 Some(length) if self.offset != length => Err(Error::new(Kind::Interrupted)),
+                _ if self.skip > 0 => Err(Error::new(Kind::Interrupted)),
                 _ => Ok(Came::End),
             };
         };
@@ -269,6 +311,8 @@ impl Running {
 
 enum Came {
     Data(Bytes),
+    /// What came before is void.
+    Anew,
     Nothing,
     End,
 }

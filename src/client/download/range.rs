@@ -5,41 +5,68 @@ use http::{
 
 use crate::client::{Error, error::Kind};
 
-/// What says that content is still the same (RFC 9110, section 8.8).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Validator {
-    None,
-    /// A strong `ETag`.
-    Tag(HeaderValue),
+/// What an answer tells of the content, for a comparison with the next one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Content {
+    tag: Option<HeaderValue>,
     /// `Last-Modified`, to the second.
-    Date(HeaderValue),
+    date: Option<HeaderValue>,
+    /// Size of the whole.
+    pub(super) length: Option<u64>,
 }
 
-impl Validator {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        match (headers.get(ETAG), headers.get(LAST_MODIFIED)) {
-            (Some(tag), _) if !tag.as_bytes().starts_with(b"W/") => Self::Tag(tag.clone()),
-            (_, Some(date)) => Self::Date(date.clone()),
-            _ => Self::None,
+/// Whether two answers are about the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Same {
+    /// By a strong `ETag` (RFC 9110, section 8.8).
+    Surely,
+    /// The length is the same, and nothing says otherwise.
+    Likely,
+    Unknown,
+    No,
+}
+
+impl Content {
+    pub(super) fn of(headers: &HeaderMap, piece: &Piece) -> Self {
+        Self {
+            tag: headers.get(ETAG).cloned(),
+            date: headers.get(LAST_MODIFIED).cloned(),
+            length: piece.length,
         }
     }
 
-    pub(super) fn if_range(&self) -> Option<HeaderValue> {
-        match self {
-            Self::None => None,
-            Self::Tag(value) | Self::Date(value) => Some(value.clone()),
+    /// What names exactly these bytes.
+    pub(super) fn strong_tag(&self) -> Option<&HeaderValue> {
+        let tag = self.tag.as_ref();
+        tag.filter(|tag| !tag.as_bytes().starts_with(b"W/"))
+    }
+
+    pub(super) fn if_range(&self) -> Option<&HeaderValue> {
+        self.strong_tag().or(self.date.as_ref())
+    }
+
+    /// Compares it with what a later answer tells.
+    pub(super) fn compare(&self, later: &Self) -> Same {
+        let lengths = both(self.length.as_ref(), later.length.as_ref());
+        if lengths == Some(false) {
+            return Same::No;
+        }
+        match (
+            both(self.tag.as_ref(), later.tag.as_ref()),
+            both(self.date.as_ref(), later.date.as_ref()),
+        ) {
+            (Some(false), _) => Same::No,
+            (Some(true), _) if self.strong_tag().is_some() => Same::Surely,
+            (_, Some(false)) => Same::No,
+            _ if lengths == Some(true) => Same::Likely,
+            _ => Same::Unknown,
         }
     }
+}
 
-    /// Whether equal ones mean equal bytes.
-    pub(super) fn is_strong(&self) -> bool {
-        matches!(self, Self::Tag(_))
-    }
-
-    /// Whether both are of the same content, as far as they tell.
-    pub(super) fn agrees(&self, other: &Self) -> bool {
-        self == other || *other == Self::None
-    }
+/// Whether they are equal, if both are there.
+fn both<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> Option<bool> {
+    Some(one? == other?)
 }
 
 /// Which bytes an answer has.
@@ -63,17 +90,21 @@ impl Piece {
             .and_then(content_range)
             .ok_or_else(|| Error::protocol("sends a part without telling which"))
     }
-
-    /// Whether it is of content of another length.
-    pub(super) fn differs(&self, length: Option<u64>) -> bool {
-        self.length.is_some() && length.is_some() && self.length != length
-    }
 }
 
 /// The content is another one than that of which there is a part already.
 pub(super) fn changed() -> Error {
     Error::new(Kind::Source(
         "on the server was changed during the download: begin anew".to_owned(),
+    ))
+}
+
+/// Nobody knows whether that is so.
+pub(super) fn perhaps_changed() -> Error {
+    Error::new(Kind::Source(
+        "cannot be continued: the server sends all of it again, without an ETag that says that it is \
+         still the same: begin anew"
+            .to_owned(),
     ))
 }
 
@@ -102,6 +133,41 @@ fn number(value: &HeaderValue) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn contents_are_the_same_as_far_as_they_tell() {
+        let content = |tag: &'static str, date: &'static str, length| {
+            let some = |text| Some(HeaderValue::from_static(text)).filter(|text| !text.is_empty());
+            Content {
+                tag: some(tag),
+                date: some(date),
+                length,
+            }
+        };
+        let five = Some(5);
+        for (tags, dates, lengths, expected) in [
+            (["\"a\"", "\"a\""], ["1", "2"], [five, five], Same::Surely),
+            (["\"a\"", "\"a\""], ["", ""], [None, five], Same::Surely),
+            (["\"a\"", "\"a\""], ["", ""], [Some(4), five], Same::No),
+            (["\"a\"", "\"b\""], ["1", "1"], [five, five], Same::No),
+            (["W/\"a\"", "W/\"b\""], ["", ""], [five, five], Same::No),
+            (["W/\"a\"", "W/\"a\""], ["1", "2"], [five, five], Same::No),
+            (
+                ["W/\"a\"", "W/\"a\""],
+                ["1", "1"],
+                [five, five],
+                Same::Likely,
+            ),
+            (["\"a\"", ""], ["", ""], [five, five], Same::Likely),
+            (["", ""], ["1", "2"], [five, five], Same::No),
+            (["", ""], ["", ""], [five, five], Same::Likely),
+            (["", ""], ["1", "1"], [None, five], Same::Unknown),
+        ] {
+            let before = content(tags[0], dates[0], lengths[0]);
+            let later = content(tags[1], dates[1], lengths[1]);
+            assert_eq!(before.compare(&later), expected, "{before:?} {later:?}");
+        }
+    }
 
     #[test]
     fn ranges_are_read_strictly() {

@@ -10,8 +10,6 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::PIECE;
-
 /// A file, read ahead by one piece on the pool of blocking threads.
 pub(super) struct FileReader {
     file: Arc<File>,
@@ -58,10 +56,11 @@ impl FileReader {
         }
     }
 
-    /// Bytes from `offset` on, at most `max` and none at the end. While they are used, the next ones
-    /// are read if `more` of this request follow. Cancel-safe.
-    pub(super) async fn read(&mut self, offset: u64, max: usize, more: u64) -> io::Result<Bytes> {
-        let size = max.min(PIECE);
+    /// Bytes from `offset` on, of `left` that will be asked for, at most a `piece` and none at the end.
+    /// While they are used, the next piece is read. Cancel-safe.
+    pub(super) async fn read(&mut self, offset: u64, piece: usize, left: u64) -> io::Result<Bytes> {
+        let most = |left: u64| left.min(piece as u64) as usize;
+        let size = most(left);
         let fits = self.ahead.as_ref().is_some_and(|(at, _)| *at == offset);
         if !fits {
             self.ahead = Some((offset, self.start(offset, size)));
@@ -69,17 +68,18 @@ impl FileReader {
         let (_, reading) = self.ahead.as_mut().expect("it was just made sure of");
         let read = reading.await;
         self.ahead = None;
-        let mut piece = read.map_err(io::Error::other)??;
+        let mut bytes = read.map_err(io::Error::other)??;
         // Read ahead for a longer request than the one that asks now.
-        piece.truncate(size);
-        let piece = piece.freeze();
-        let next = offset + piece.len() as u64;
-        let left = more.saturating_sub(piece.len() as u64).min(PIECE as u64) as usize;
-        if left > 0 && !piece.is_empty() {
-            self.ahead = Some((next, self.start(next, left)));
+        bytes.truncate(size);
+        let bytes = bytes.freeze();
+        let count = bytes.len() as u64;
+        let ahead = most(left.saturating_sub(count));
+        if ahead > 0 && count > 0 {
+            let next = offset + count;
+            self.ahead = Some((next, self.start(next, ahead)));
         }
-        self.buffers.lend(&piece);
-        Ok(piece)
+        self.buffers.lend(&bytes);
+        Ok(bytes)
     }
 
     fn start(&mut self, offset: u64, size: usize) -> JoinHandle<io::Result<BytesMut>> {
@@ -142,4 +142,4 @@ fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 }
 
 /// A few pieces are on their way at any moment: in the channel, in the connection's queue.
-const KEPT: usize = 8;
+const KEPT: usize = 16;

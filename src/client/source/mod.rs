@@ -5,7 +5,7 @@ mod opened;
 mod reader;
 mod stream;
 
-use std::{fmt, io, path::PathBuf, pin::Pin};
+use std::{fmt, io, ops::Range, path::PathBuf, pin::Pin};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream::BoxStream};
@@ -29,6 +29,7 @@ use super::{Error, error::Kind};
 #[must_use = "a source does nothing until it is uploaded"]
 pub struct Source {
     inner: Inner,
+    range: Option<Range<u64>>,
     length: Option<u64>,
     replay: usize,
 }
@@ -82,6 +83,27 @@ impl Source {
         Self::new(Inner::Concat(sources.into_iter().collect()))
     }
 
+    /// Only these bytes of a file, of bytes or of a reader, which has to have them. Default: everything.
+    ///
+    /// ```
+    /// # use tower_tus::{TusService, client::{Client, Source}, storage::MemoryStorage};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tus = TusService::new(MemoryStorage::new());
+    /// # let client = Client::with_service("http://localhost/files".parse()?, tus);
+    /// // Two parts that meet at byte 1000.
+    /// let content = vec![7; 5000];
+    /// let parts = [0..1000, 1000..5000].map(|range| Source::bytes(content.clone()).range(range));
+    /// let done = client.upload(Source::concat(parts)).parallel(2).await?;
+    /// assert_eq!(client.download(done.url()).bytes(5000).await?, content);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn range(mut self, range: Range<u64>) -> Self {
+        self.range = Some(range);
+        self
+    }
+
     /// How many bytes there are. More or fewer end the upload with an error. Default: what the source
     /// says itself; of a stream nothing is known.
     pub fn length(mut self, bytes: u64) -> Self {
@@ -99,13 +121,24 @@ impl Source {
     fn new(inner: Inner) -> Self {
         Self {
             inner,
+            range: None,
             length: None,
             replay: 8 << 20,
         }
     }
 
     /// The content, ready to be read.
-    pub(crate) async fn open(self) -> Result<Opened, Error> {
+    pub(crate) async fn open(mut self) -> Result<Opened, Error> {
+        let (range, length) = (self.range.take(), self.length);
+        let opened = self.open_whole().await?;
+        let opened = match range {
+            Some(range) => opened.narrow(&range)?,
+            None => opened,
+        };
+        check(opened, length)
+    }
+
+    async fn open_whole(self) -> Result<Opened, Error> {
         let opened = match self.inner {
             Inner::Path(path) => Opened::file(path).await,
             Inner::Bytes(bytes) => Ok(Opened::bytes(bytes)),
@@ -122,10 +155,10 @@ impl Source {
                 for source in sources {
                     opened.push(Box::pin(source.open()).await?);
                 }
-                return check(Opened::concat(opened)?, self.length);
+                return Opened::concat(opened);
             }
         };
-        check(opened.map_err(Error::read)?, self.length)
+        opened.map_err(Error::read)
     }
 }
 

@@ -1,5 +1,6 @@
 use std::{
     io,
+    ops::Range,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -22,6 +23,8 @@ pub(crate) struct Opened {
     /// Where it begins in `data`, and how long it is.
     start: u64,
     length: Option<u64>,
+    /// The most that is read at once.
+    piece: usize,
 }
 
 enum Data {
@@ -61,6 +64,7 @@ impl Opened {
             data: Data::Stream(replay),
             start: 0,
             length: None,
+            piece: PIECE,
         }
     }
 
@@ -79,6 +83,7 @@ impl Opened {
             data,
             start: 0,
             length: Some(length),
+            piece: PIECE,
         }
     }
 
@@ -90,10 +95,29 @@ impl Opened {
         }
     }
 
-    /// The absolute path of a file.
+    /// Only a part of it.
+    pub(super) fn narrow(mut self, range: &Range<u64>) -> Result<Self, Error> {
+        let (Data::File(_) | Data::Bytes(_) | Data::Reader(_), Some(length)) =
+            (&self.data, self.length)
+        else {
+            return Err(Error::setting(
+                "only files, bytes and readers have ranges: of a concatenation, its sources do",
+            ));
+        };
+        if range.start > range.end || range.end > length {
+            return Err(Error::new(Kind::Source(format!(
+                "has {length} bytes, and not the range {range:?}"
+            ))));
+        }
+        self.start += range.start;
+        self.length = Some(range.end - range.start);
+        Ok(self)
+    }
+
+    /// The absolute path of a file, if it is all of it.
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.data {
-            Data::File(file) => Some(&file.path),
+            Data::File(file) if self.length == Some(file.length) => Some(&file.path),
             _ => None,
         }
     }
@@ -137,13 +161,13 @@ impl Opened {
             Some(length) => left.min(length.saturating_sub(offset)),
             None => left,
         };
-        let max = left.min(PIECE as u64) as usize;
+        let max = left.min(self.piece as u64) as usize;
         if max == 0 {
             return Ok(Bytes::new());
         }
         let at = self.start + offset;
         match &mut self.data {
-            Data::File(file) => file.read(at, max, left).await,
+            Data::File(file) => file.read(at, self.piece, left).await,
             Data::Bytes(bytes) => {
                 let from = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
                 let to = from.saturating_add(max).min(bytes.len());
@@ -166,12 +190,16 @@ impl Opened {
         }
     }
 
-    /// The same content in at most `parts` pieces that can be read at the same time: a concatenation's
-    /// sources, else ranges of about one size.
+    /// The same content in parts of which `parts` are read at the same time: a concatenation's sources,
+    /// else at most as many ranges of about one size.
     pub(crate) fn split(self, parts: u64) -> Result<Vec<Self>, Error> {
         let length = self.length.unwrap_or_default();
+        let piece = piece_of(parts);
         let whole = match self.data {
-            Data::Concat(sources) => return Ok(sources),
+            Data::Concat(mut sources) => {
+                sources.iter_mut().for_each(|source| source.read_in(piece));
+                return Ok(sources);
+            }
             Data::Stream(_) | Data::Reader(_) => {
                 return Err(Error::new(Kind::Setting(
                     "only files, bytes and concatenations of them can be uploaded in parallel"
@@ -191,7 +219,59 @@ impl Opened {
                 },
                 start: self.start + start,
                 length: Some(size.min(length - start)),
+                piece,
             })
             .collect())
+    }
+
+    fn read_in(&mut self, piece: usize) {
+        self.piece = piece;
+        if let Data::Concat(sources) = &mut self.data {
+            sources.iter_mut().for_each(|source| source.read_in(piece));
+        }
+    }
+}
+
+/// Each part has some pieces in memory: the more parts, the smaller the pieces.
+fn piece_of(parts: u64) -> usize {
+    let share = ALL_PIECES / usize::try_from(parts).unwrap_or(usize::MAX).max(1);
+    share.clamp(SMALLEST_PIECE, PIECE)
+}
+
+/// One piece of each part.
+const ALL_PIECES: usize = 1 << 20;
+
+/// Less is not worth the way to another thread.
+const SMALLEST_PIECE: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use crate::client::Source;
+
+    #[tokio::test]
+    async fn a_range_is_a_source_of_its_own() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "0123456789").unwrap();
+        let bytes = || Source::bytes("0123456789");
+        let reader = || Source::reader(std::io::Cursor::new("0123456789"));
+        for source in [bytes(), reader(), Source::path(file.path())] {
+            let mut opened = source.range(2..9).open().await.unwrap();
+            assert_eq!((opened.length(), opened.path()), (Some(7), None));
+            assert_eq!(opened.read(3, 100).await.unwrap(), "5678");
+        }
+        let opened = Source::path(file.path()).range(4..9).open().await.unwrap();
+        let mut parts = opened.split(2).unwrap();
+        assert_eq!(parts[1].read(0, 100).await.unwrap(), "78");
+    }
+
+    #[tokio::test]
+    async fn a_range_has_to_be_there() {
+        let beyond = Source::bytes("0123").range(3..5).open().await;
+        assert!(beyond.err().unwrap().is_source());
+        let stream = Source::read_once(tokio::io::empty()).range(0..0);
+        assert!(stream.open().await.err().unwrap().is_setting());
+        let parts = [0..1, 1..4].map(|range| Source::bytes("0123").range(range));
+        let mut whole = Source::concat(parts).open().await.unwrap();
+        assert_eq!(whole.read(1, 100).await.unwrap(), "123");
     }
 }

@@ -4,19 +4,23 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use http::{Request, Uri, header::PROXY_AUTHORIZATION};
+use http::{Extensions, Request, Uri, header::PROXY_AUTHORIZATION};
 use http_body_util::BodyExt;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    client::legacy::{
+        Client,
+        connect::{CaptureConnection, HttpConnector, capture_connection},
+    },
+    rt::{TokioExecutor, TokioTimer},
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tower::{BoxError, Service};
 
 use super::{
     Answered, Transport,
     io::Patient,
+    line::{Line, Written},
     proxy::{Proxy, Routes},
     tls::Tls,
 };
@@ -48,6 +52,7 @@ impl Default for Connections {
 pub(crate) struct Hyper {
     client: Client<Connector, Body>,
     routes: Routes,
+    version: HttpVersion,
 }
 
 impl Hyper {
@@ -78,9 +83,30 @@ impl Hyper {
             .http2_only(connections.version == HttpVersion::Http2)
             .http2_adaptive_window(true)
             .http2_max_frame_size(1 << 20)
+            .http2_max_send_buf_size(BUFFERED)
             .http2_keep_alive_interval(KEEPALIVE)
+            .http2_keep_alive_timeout(PONG)
             .build(connector);
-        Ok(Self { client, routes })
+        Ok(Self {
+            client,
+            routes,
+            version: connections.version,
+        })
+    }
+}
+
+impl Hyper {
+    /// Has the request's pulse beat as long as bytes get through.
+    fn watch(&self, request: &mut Request<Body>) {
+        if self.version != HttpVersion::Http2 {
+            let connection = capture_connection(request);
+            let pulse = request.body().pulse();
+            pulse.follow(move || written(&connection).unwrap_or(0));
+        }
+        if self.version != HttpVersion::Http1 {
+            // What the connection writes may be another request's, or a ping.
+            request.body_mut().frames_of(SHARED);
+        }
     }
 }
 
@@ -90,6 +116,7 @@ impl Transport for Hyper {
             let headers = request.headers_mut();
             headers.entry(PROXY_AUTHORIZATION).or_insert(authorization);
         }
+        self.watch(&mut request);
         let answer = self.client.request(request);
         Box::pin(async move {
             let answer = answer.await.map_err(|error| {
@@ -113,7 +140,7 @@ struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = Patient<MaybeHttpsStream<TokioIo<TcpStream>>>;
+    type Response = Patient<MaybeHttpsStream<Line>>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
 
@@ -134,5 +161,25 @@ impl Service<Uri> for Connector {
     }
 }
 
+/// How often the request's connection wrote something; `None` if it is not the request's alone.
+fn written(connection: &CaptureConnection) -> Option<u64> {
+    let connection = connection.connection_metadata();
+    let connected = connection
+        .as_ref()
+        .filter(|connected| !connected.is_negotiated_h2())?;
+    let mut extras = Extensions::new();
+    connected.get_extras(&mut extras);
+    Some(extras.get::<Written>()?.0.count())
+}
+
+/// What a line has to take of a request within the limit for silence, if others share its connection.
+const SHARED: usize = 64 << 10;
+
+/// What HTTP/2 takes of a request before the line does. It is on nobody's clock.
+const BUFFERED: usize = 256 << 10;
+
 /// Tells a peer that is gone from one that is silent.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// A ping waits behind all that a slow line has not let through.
+const PONG: Duration = Duration::from_secs(120);

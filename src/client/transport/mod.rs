@@ -2,6 +2,7 @@
 
 mod hyper;
 mod io;
+mod line;
 mod proxy;
 mod service;
 mod tls;

@@ -6,20 +6,16 @@ use std::{
 
 use futures::future::BoxFuture;
 use http::{HeaderValue, Uri, uri::Scheme};
-use hyper_util::{
-    client::{
-        legacy::connect::{
-            HttpConnector,
-            proxy::{SocksV5, Tunnel},
-        },
-        proxy::matcher::{Intercept, Matcher},
+use hyper_util::client::{
+    legacy::connect::{
+        HttpConnector,
+        proxy::{SocksV5, Tunnel},
     },
-    rt::TokioIo,
+    proxy::matcher::{Intercept, Matcher},
 };
-use tokio::net::TcpStream;
 use tower::{BoxError, Service};
 
-use super::io::Route;
+use super::{io::Route, line::Line};
 use crate::client::uri::Shown;
 
 /// Through which proxy requests go.
@@ -123,9 +119,9 @@ impl Routes {
 }
 
 impl Service<Uri> for Routes {
-    type Response = TokioIo<TcpStream>;
+    type Response = Line;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<TokioIo<TcpStream>, BoxError>>;
+    type Future = BoxFuture<'static, Result<Line, BoxError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
@@ -135,24 +131,26 @@ impl Service<Uri> for Routes {
         let mut tcp = self.tcp.clone();
         let forwarded = self.route(&destination) == Route::Forwarded;
         let Some(proxy) = self.intercept(&destination) else {
-            return Box::pin(async move { Ok(tcp.call(destination).await?) });
+            return Box::pin(async move { Ok(Line::new(tcp.call(destination).await?)) });
         };
         let url = proxy.uri().clone();
         match url.scheme_str() {
-            Some("http") if forwarded => Box::pin(async move { Ok(tcp.call(url).await?) }),
+            Some("http") if forwarded => {
+                Box::pin(async move { Ok(Line::new(tcp.call(url).await?)) })
+            }
             Some("http") => {
                 let mut tunnel = Tunnel::new(url, tcp);
                 if let Some(authorization) = proxy.basic_auth() {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
-                Box::pin(async move { Ok(tunnel.call(destination).await?) })
+                Box::pin(async move { Ok(Line::new(tunnel.call(destination).await?)) })
             }
             Some("socks5" | "socks5h") => {
                 let mut socks = SocksV5::new(url, tcp);
                 if let Some((user, password)) = proxy.raw_auth() {
                     socks = socks.with_auth(user.to_owned(), password.to_owned());
                 }
-                Box::pin(async move { Ok(socks.call(destination).await?) })
+                Box::pin(async move { Ok(Line::new(socks.call(destination).await?)) })
             }
             _ => {
                 Box::pin(

@@ -21,6 +21,7 @@ use crate::{
         progress::Share,
         retry::dice,
         source::Opened,
+        url_store::StoredPart,
     },
     protocol::{Algorithm, Extension},
 };
@@ -54,8 +55,18 @@ pub(super) enum Place {
 pub(super) struct Ended {
     pub(super) url: Uri,
     pub(super) offset: u64,
+    pub(super) reached: Reached,
     /// What the server had at the beginning.
     pub(super) resumed: u64,
+}
+
+/// How far an upload was to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// Everything is stored.
+    End,
+    /// It stopped where the user wants it to.
+    Stop,
 }
 
 impl Job {
@@ -93,6 +104,10 @@ impl Job {
                     return Ok(Ended {
                         url: url.ok_or_else(|| Error::setting("nothing was uploaded"))?,
                         offset,
+                        reached: match engine.is_whole(offset) {
+                            true => Reached::End,
+                            false => Reached::Stop,
+                        },
                         resumed: resumed.unwrap_or(0),
                     });
                 }
@@ -131,12 +146,16 @@ impl Job {
                 return source_or_event(error, first);
             }
         };
-        self.url = Some(created.url.clone());
+        let gone = self.url.replace(created.url.clone());
         match self.place {
             Place::Whole => self.record.created(&created.url).await?,
             Place::Part { start, length } => {
-                let record = &self.record;
-                record.part_created(start, length, &created.url).await?;
+                let part = StoredPart {
+                    url: created.url,
+                    start,
+                    length,
+                };
+                self.record.part_created(part, gone.as_ref()).await?;
             }
         }
         self.tell_url();

@@ -32,6 +32,8 @@ pub(crate) struct Engine {
     best: u64,
     /// In a row, without progress.
     failures: u32,
+    /// In a row, without a request of this upload's that stored something.
+    conflicts: u32,
     restarts: u32,
 }
 
@@ -124,6 +126,7 @@ impl Engine {
             current: Current::Inspect,
             best: 0,
             failures: 0,
+            conflicts: 0,
             restarts: 0,
         }
     }
@@ -151,6 +154,11 @@ impl Engine {
             Url::None => self.create(),
             Url::Own | Url::Stored | Url::Given => self.inspect(),
         }
+    }
+
+    /// Whether that is everything, and the server knows it.
+    pub(crate) fn is_whole(&self, offset: u64) -> bool {
+        self.declared == Declared::Yes && self.length == Some(offset)
     }
 
     /// The next step. `dice` is a random number from 0 to 1.
@@ -216,7 +224,10 @@ impl Engine {
                 let error = Error::protocol(format!("took {sent} bytes and stored none of them"));
                 self.again(error, Verdict::Retry, dice)
             }
-            Some(offset) => self.advance(offset),
+            Some(offset) => {
+                self.conflicts = 0;
+                self.advance(offset)
+            }
         }
     }
 
@@ -226,8 +237,7 @@ impl Engine {
             self.best = offset;
             self.failures = 0;
         }
-        let complete = self.declared == Declared::Yes && self.length == Some(offset);
-        if complete || self.stop.is_some_and(|stop| offset >= stop) {
+        if self.is_whole(offset) || self.stop.is_some_and(|stop| offset >= stop) {
             return now(Step::Done(offset));
         }
         let room = self.stop.map_or(u64::MAX, |stop| stop - offset);
@@ -259,9 +269,16 @@ impl Engine {
                 Current::Send { .. } | Current::Inspect,
                 Some(StatusCode::CONFLICT | StatusCode::LOCKED),
             ) if self.failures == 0 => {
-                // Mostly an answer that was lost: what was sent is stored.
+                // Mostly an answer that was lost: what was sent is stored. Or bytes of a request that
+                // was given up still come in: that is progress, and to run after it would be a race.
                 self.failures = 1;
-                self.inspect()
+                let pause = match self.conflicts {
+                    0 => Duration::ZERO,
+                    conflicts => self.policy.backoff(conflicts, dice),
+                };
+                self.conflicts += 1;
+                let plan = self.inspect();
+                Plan { pause, ..plan }
             }
             _ => self.again(error, Verdict::AsUsual, dice),
         }

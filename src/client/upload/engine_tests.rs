@@ -290,6 +290,21 @@ fn nothing_goes_on_without_progress() {
 }
 
 #[test]
+fn nobody_runs_after_another_writer() {
+    let mut engine = engine(Url::None);
+    engine.start();
+    engine.on(Event::Created { offset: None }, 1.0);
+    let mut pauses = Vec::new();
+    for offset in 1..5 {
+        pauses.push(engine.on(failed(refused(409)), 1.0).pause.as_millis());
+        engine.on(stands(offset), 1.0);
+    }
+    assert_eq!(pauses, [0, 500, 1000, 2000]);
+    engine.on(stored(5, 1), 1.0);
+    assert!(engine.on(failed(refused(409)), 1.0).pause.is_zero());
+}
+
+#[test]
 fn progress_starts_the_count_anew() {
     let mut engine = engine(Url::None);
     engine.start();

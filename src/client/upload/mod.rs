@@ -149,7 +149,8 @@ pub enum WhenClaimed {
     Wait,
 }
 
-/// What becomes of the parts of a parallel upload that fails or is canceled.
+/// What becomes of the parts of a parallel upload that fails or is canceled, those of earlier attempts in
+/// the URL store included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Leftovers {
     /// They stay: with a URL store the upload goes on with them. The default.
@@ -214,6 +215,13 @@ impl Upload {
 
     /// Uploads so many parts at the same time, which the server joins (concatenation). Ranges of a file
     /// or of bytes; of [`Source::concat`] its sources. Default: one upload.
+    ///
+    /// With a URL store it goes on with the parts there are, if it is divided as before. With another
+    /// number of parts, or none, it begins anew, and when it is done the old parts are terminated.
+    ///
+    /// If the answer to the last request, which joins the parts, is lost, they are joined once more, and
+    /// the upload it told of stays on the server: nobody knows its URL. A server that joins parts only
+    /// once refuses that, and the error says so.
     pub fn parallel(self, parts: usize) -> Self {
         self.set(|settings| settings.parallel = NonZeroUsize::new(parts))
     }

@@ -15,7 +15,7 @@ use super::{
     run::Run,
 };
 use crate::{
-    client::{Cancel, Error, NewUpload, handle::Command, source::Opened},
+    client::{Cancel, Error, NewUpload, handle::Command, source::Opened, url_store::StoredPart},
     protocol::Extension,
 };
 
@@ -28,21 +28,44 @@ impl Run {
             ));
         }
         let total = source.length();
-        let mut commands = self.commands.clone();
-        commands.unless_canceled(self.may(total).boxed()).await??;
-        let at_once = settings.parallel.map_or(1, NonZeroUsize::get);
-        let sources = source.split(at_once as u64)?;
-
-        let created = Created::default();
-        let uploaded = self.parts(sources, at_once, &created).await;
-        let joined = match uploaded {
-            Ok(parts) => self.join(parts, total).await,
-            Err(error) => Err(error),
+        let created = Created::of(self.record.parts());
+        let (url, parts) = match self.joined(source, &created).await {
+            Ok(joined) => joined,
+            Err(error) => {
+                if self.removes_parts() && !error.is_setting() {
+                    self.terminate_parts(created.all()).await;
+                    self.record.remove().await;
+                }
+                return Err(error);
+            }
         };
-        if joined.is_err() && self.removes_parts() {
-            self.remove_parts(created.all()).await;
+        if let Some(tell) = &settings.on_url {
+            tell(&url);
         }
-        joined
+        let resumed = parts.iter().map(|part| part.resumed).sum();
+        let used: Vec<_> = parts.into_iter().map(|part| part.url).collect();
+        self.forsake_parts(&url, &used).await?;
+        self.record.finished().await;
+        Ok(Uploaded {
+            url,
+            size: total.unwrap_or_default(),
+            resumed,
+        })
+    }
+
+    /// The upload made of all parts, and they.
+    async fn joined(&self, source: Opened, created: &Created) -> Result<(Uri, Vec<Ended>), Error> {
+        let mut commands = self.commands.clone();
+        let allowed = self.may(source.length()).boxed();
+        commands.unless_canceled(allowed).await??;
+        let at_once = self.settings.parallel.map_or(1, NonZeroUsize::get);
+        let sources = source.split(at_once as u64)?;
+        let parts = self.parts(sources, at_once, created).await?;
+        let urls: Vec<_> = parts.iter().map(|part| part.url.clone()).collect();
+        let joining = self.client.concat(&urls, &self.metadata).boxed();
+        // Not interrupted at once: an upload whose URL is lost stays behind.
+        let joined = commands.soon(joining).await??;
+        Ok((joined.url, parts))
     }
 
     /// Whether the server takes such an upload.
@@ -61,11 +84,21 @@ impl Run {
         created: &Created,
     ) -> Result<Vec<Ended>, Error> {
         let mut start = 0;
+        let mut stored = self.record.parts();
         let mut parts = Vec::with_capacity(sources.len());
         for (number, source) in sources.into_iter().enumerate() {
             let length = source.length().unwrap_or_default();
+            // Each is taken once: sources without content are at the same place.
+            let same = |part: &StoredPart| part.start == start && part.length == length;
+            let begun = stored.iter().position(same);
+            let part = Part {
+                number,
+                start,
+                length,
+                url: begun.map(|found| stored.swap_remove(found).url),
+            };
             // Boxed, for the compiler does not see that the futures of a closure are `Send`.
-            parts.push(self.part(number, start, source, created).boxed());
+            parts.push(self.part(part, source, created).boxed());
             start += length;
         }
         let count = parts.len();
@@ -81,13 +114,16 @@ impl Run {
 
     async fn part(
         &self,
-        number: usize,
-        start: u64,
+        part: Part,
         source: Opened,
         created: &Created,
     ) -> Result<(usize, Ended), Error> {
-        let length = source.length().unwrap_or_default();
-        let url = self.record.part(start, length);
+        let Part {
+            number,
+            start,
+            length,
+            url,
+        } = part;
         let engine = self.engine(known(url.as_ref(), Url::Stored), Some(length));
         let new = NewUpload::new(length)
             .partial()
@@ -96,23 +132,23 @@ impl Run {
         job.url = url;
         let created = created.clone();
         job.on_url = Some(Arc::new(move |url| created.add(url)));
-        Ok((number, job.run(engine).await?))
+        let ended = job.run(engine).await;
+        Ok((number, ended.map_err(Error::of_part)?))
     }
 
-    async fn join(&self, parts: Vec<Ended>, total: Option<u64>) -> Result<Uploaded, Error> {
-        let resumed = parts.iter().map(|part| part.resumed).sum();
-        let urls: Vec<_> = parts.into_iter().map(|part| part.url).collect();
-        let joining = self.client.concat(&urls, &self.metadata).boxed();
-        let joined = self.commands.clone().unless_canceled(joining).await??;
-        self.record.joined(&joined.url).await?;
-        if let Some(tell) = &self.settings.on_url {
-            tell(&joined.url);
+    /// The upload at `url` is whole. Parts that were begun for it and not `used` are of another division of
+    /// its content: nobody goes on with them.
+    pub(super) async fn forsake_parts(&self, url: &Uri, used: &[Uri]) -> Result<(), Error> {
+        let parts = self.record.parts();
+        if parts.is_empty() && used.is_empty() {
+            return Ok(());
         }
-        Ok(Uploaded {
-            url: joined.url,
-            size: total.unwrap_or_default(),
-            resumed,
-        })
+        let saved = self.record.joined(url).await;
+        saved.map_err(|error| error.of_upload(Some(url)))?;
+        let unused = parts.into_iter().map(|part| part.url);
+        let unused = unused.filter(|url| !used.contains(url)).collect();
+        self.terminate_parts(unused).await;
+        Ok(())
     }
 
     fn removes_parts(&self) -> bool {
@@ -120,25 +156,42 @@ impl Run {
             || self.commands.current() == Command::Cancel(Cancel::Terminate)
     }
 
-    async fn remove_parts(&self, parts: Vec<Uri>) {
+    async fn terminate_parts(&self, parts: Vec<Uri>) {
         for url in parts {
             if let Err(error) = self.client.terminate(&url).await
                 && !error.is_not_found()
             {
-                tracing::warn!(%error, "a part of a failed upload stays on the server");
+                tracing::warn!(%error, "a part that nobody needs stays on the server");
             }
         }
     }
 }
 
-/// The URLs of all parts that exist, also of those whose upload was dropped.
-#[derive(Debug, Clone, Default)]
+/// A part that is to be uploaded.
+struct Part {
+    number: usize,
+    /// The first of its bytes in the whole, and how many they are.
+    start: u64,
+    length: u64,
+    /// Where it is, if it was begun before.
+    url: Option<Uri>,
+}
+
+/// The URLs of all parts that exist, also of those whose upload was dropped or not begun again.
+#[derive(Debug, Clone)]
 struct Created(Arc<Mutex<Vec<Uri>>>);
 
 impl Created {
+    fn of(stored: Vec<StoredPart>) -> Self {
+        let urls = stored.into_iter().map(|part| part.url).collect();
+        Self(Arc::new(Mutex::new(urls)))
+    }
+
     fn add(&self, url: &Uri) {
         let mut urls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        urls.push(url.clone());
+        if !urls.contains(url) {
+            urls.push(url.clone());
+        }
     }
 
     fn all(&self) -> Vec<Uri> {

@@ -27,6 +27,8 @@ pub(super) struct Record {
 
 struct Entry {
     upload: Mutex<StoredUpload>,
+    /// Held while something is saved.
+    saving: tokio::sync::Mutex<()>,
     _claim: Claim,
 }
 
@@ -71,6 +73,7 @@ impl Record {
             resume,
             entry: Some(Entry {
                 upload: Mutex::new(upload),
+                saving: tokio::sync::Mutex::default(),
                 _claim: claim,
             }),
         })
@@ -81,13 +84,10 @@ impl Record {
         self.upload()?.url.clone()
     }
 
-    /// Where a part is, if it was begun before.
-    pub(super) fn part(&self, start: u64, length: u64) -> Option<Uri> {
-        let upload = self.upload()?;
-        let mut parts = upload.parts.iter();
-        parts
-            .find(|part| part.start == start && part.length == length)
-            .map(|part| part.url.clone())
+    /// The parts that were begun before, perhaps of another division of the content.
+    pub(super) fn parts(&self) -> Vec<StoredPart> {
+        let upload = self.upload();
+        upload.map_or_else(Vec::new, |upload| upload.parts.clone())
     }
 
     /// The upload was created.
@@ -102,23 +102,19 @@ impl Record {
     /// A part was created, perhaps in the place of one that is gone.
     pub(super) async fn part_created(
         &self,
-        start: u64,
-        length: u64,
-        url: &Uri,
+        created: StoredPart,
+        gone: Option<&Uri>,
     ) -> Result<(), Error> {
-        let changed = self.changed(url, |upload| {
-            upload.parts.retain(|part| part.start != start);
-            upload.parts.push(StoredPart {
-                url: url.clone(),
-                start,
-                length,
-            });
-            upload.parts.sort_by_key(|part| part.start);
+        let url = created.url.clone();
+        let changed = self.changed(&url, |upload| {
+            upload.parts.retain(|part| Some(&part.url) != gone);
+            upload.parts.push(created);
+            upload.parts.sort_by_key(|part| (part.start, part.length));
         });
         self.save(changed).await
     }
 
-    /// The parts have become one upload.
+    /// The upload is whole, and its parts are not needed any more.
     pub(super) async fn joined(&self, url: &Uri) -> Result<(), Error> {
         let changed = self.changed(url, |upload| {
             upload.url = Some(url.clone());
@@ -146,33 +142,49 @@ impl Record {
         }
     }
 
-    /// The entry with the change, unless it must not have this URL.
-    fn changed(&self, url: &Uri, change: impl FnOnce(&mut StoredUpload)) -> Option<StoredUpload> {
-        let entry = self.entry.as_ref()?;
+    /// Changes the entry, unless it must not have this URL.
+    fn changed(&self, url: &Uri, change: impl FnOnce(&mut StoredUpload)) -> Changed {
+        let Some(entry) = &self.entry else {
+            return Changed::No;
+        };
         let is_secret = url.query().is_some() && self.resume.queries == QueryUrls::Forgotten;
         if is_secret || split_userinfo(url).0.is_some() {
             tracing::warn!(
                 url = %Shown(url),
                 "the upload's URL may hold a secret: it is not stored, see Upload::store_queries"
             );
-            return None;
+            return Changed::No;
         }
         let mut upload = entry.upload.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut upload);
-        Some(upload.clone())
+        Changed::Yes
     }
 
-    async fn save(&self, upload: Option<StoredUpload>) -> Result<(), Error> {
-        match (&self.resume.store, upload) {
-            (Some(store), Some(upload)) => store.save(&upload).await.map_err(failed),
-            _ => Ok(()),
-        }
+    async fn save(&self, changed: Changed) -> Result<(), Error> {
+        let (Changed::Yes, Some(store), Some(entry)) = (changed, &self.resume.store, &self.entry)
+        else {
+            return Ok(());
+        };
+        // Parts are created at the same time: what is saved last has to be what was changed last.
+        let _saving = entry.saving.lock().await;
+        let newest = {
+            let upload = entry.upload.lock().unwrap_or_else(PoisonError::into_inner);
+            upload.clone()
+        };
+        store.save(&newest).await.map_err(failed)
     }
 
     fn upload(&self) -> Option<MutexGuard<'_, StoredUpload>> {
         let entry = self.entry.as_ref()?;
         Some(entry.upload.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Whether there is something to save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Changed {
+    Yes,
+    No,
 }
 
 fn failed(error: BoxError) -> Error {

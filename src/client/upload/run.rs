@@ -3,20 +3,21 @@ use std::sync::Arc;
 use futures::FutureExt;
 
 use super::{
-    FirstBytes, Leftovers, Settings, Upload, Uploaded,
-    drive::{Job, Place, known},
+    FirstBytes, Settings, Upload, Uploaded,
+    drive::{Job, Place, Reached, known},
     engine::{Engine, Url},
     record::{Record, SharedRecord},
 };
 use crate::{
     client::{
         Cancel, Client, Error, NewUpload,
+        error::Kind,
         handle::{Command, Commands},
         options::bare,
         progress::{Meter, Share},
         source::Opened,
     },
-    protocol::{Algorithm, Extension, Length, Metadata},
+    protocol::{Extension, Length, Metadata},
 };
 
 impl Upload {
@@ -80,18 +81,10 @@ impl Run {
             true => self.parallel(source).await,
             false => self.single(source).await,
         };
-        match done {
-            Ok(done) => {
-                if self.settings.stop_at.is_none() {
-                    self.record.finished().await;
-                }
-                Ok(done)
-            }
-            Err(error) => {
-                self.clean_up(&error).await;
-                Err(error)
-            }
+        if let Err(error) = &done {
+            self.clean_up(error).await;
         }
+        done
     }
 
     async fn single(&self, source: Opened) -> Result<Uploaded, Error> {
@@ -116,6 +109,10 @@ impl Run {
         };
         job.on_url.clone_from(&settings.on_url);
         let ended = job.run(engine).await?;
+        if ended.reached == Reached::End {
+            self.forsake_parts(&ended.url, &[]).await?;
+            self.record.finished().await;
+        }
         Ok(Uploaded {
             url: ended.url,
             size: ended.offset,
@@ -185,9 +182,9 @@ impl Run {
         };
         let most = info.and_then(|info| info.max_size);
         match (length, most) {
-            (Some(length), Some(most)) if length > most => Err(Error::setting(format!(
-                "the content has {length} bytes, and the server takes {most} at most"
-            ))),
+            (Some(length), Some(most)) if length > most => {
+                Err(Error::new(Kind::TooLarge { length, most }))
+            }
             _ => Ok(()),
         }
     }
@@ -200,10 +197,7 @@ impl Run {
         info.require(Extension::Checksum)?;
         match info.checksums.contains(&algorithm) {
             true => Ok(()),
-            false => Err(Error::setting(format!(
-                "the server does not verify {algorithm}, but: {}",
-                names(&info.checksums)
-            ))),
+            false => Err(Error::not_verified(algorithm, &info.checksum_names)),
         }
     }
 
@@ -223,17 +217,10 @@ impl Run {
         }
     }
 
-    /// After the end of an upload that failed.
+    /// After the end of an upload that failed. Of one that was not canceled only parts are leftovers, which
+    /// is not done here: the upload can go on.
     async fn clean_up(&self, error: &Error) {
         if !error.is_canceled() || self.commands.current() != Command::Cancel(Cancel::Terminate) {
-            if self.settings.leftovers == Leftovers::Keep {
-                return;
-            }
-            // Only parts are leftovers: an upload that failed can go on.
-            if self.settings.parallel.is_none() {
-                return;
-            }
-            self.record.remove().await;
             return;
         }
         if let Some(url) = error.upload_url()
@@ -244,11 +231,6 @@ impl Run {
         }
         self.record.remove().await;
     }
-}
-
-fn names(algorithms: &[Algorithm]) -> String {
-    let names: Vec<_> = algorithms.iter().map(|one| one.name()).collect();
-    names.join(", ")
 }
 
 /// The most that goes with a creation: if its answer is lost, it is sent again.

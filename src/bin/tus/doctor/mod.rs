@@ -25,8 +25,11 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Doctor {
-    /// Where uploads are created, as in https://example.com/files
-    #[arg(value_name = "URL")]
+    // No doc comment: rustdoc would want the URL to be a link.
+    #[arg(
+        help = "Where uploads are created, as in https://example.com/files",
+        value_name = "URL"
+    )]
     url: Address,
 
     /// The web page whose right to upload is checked

@@ -88,8 +88,8 @@ pub(crate) struct Upload {
     #[arg(long, overrides_with = "forget", help_heading = RESUMING)]
     keep: bool,
 
-    /// Forget it [default]
-    #[arg(long, help_heading = RESUMING)]
+    // No doc comment: rustdoc would take the brackets for a link.
+    #[arg(help = "Forget it [default]", long, help_heading = RESUMING)]
     forget: bool,
 
     /// Keep URLs with a query, too: there may be a token in it

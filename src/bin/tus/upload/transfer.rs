@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower_tus::{
     client::{
-        AfterSuccess, Cancel, Client, Fingerprint, Leftovers, RetryPolicy, Source, Uploaded,
+        AfterSuccess, Cancel, Client, Error, Fingerprint, Leftovers, RetryPolicy, Source, Uploaded,
         UrlStore, Verdict, WhenClaimed,
     },
     protocol::{Algorithm, Metadata},
@@ -54,6 +54,8 @@ pub(super) struct Ended {
     retries: u32,
     /// Whether the same command goes on with it.
     can_go_on: bool,
+    /// Its content has changed, or the server has it no more.
+    is_over: bool,
     stopped: Option<Stopped>,
 }
 
@@ -110,15 +112,17 @@ impl Plan {
         let progress = watch.last();
         let url = match &result {
             Ok(done) => Some(done.url().clone()),
-            Err(error) => error
-                .downcast_ref::<tower_tus::client::Error>()
-                .and_then(|error| error.upload_url().cloned()),
+            Err(error) => client_error(error).and_then(|error| error.upload_url().cloned()),
         };
-        let stored = self.store.is_some()
-            && matches!(item.content, Content::File(_))
-            && url
-                .as_ref()
-                .is_none_or(|url| url.query().is_none() || self.queries);
+        let begun = match &url {
+            Some(url) => url.query().is_none() || self.queries,
+            // Parts may be there.
+            None => self.parallel > 1,
+        };
+        let stored = self.store.is_some() && matches!(item.content, Content::File(_)) && begun;
+        let is_over = result.as_ref().is_err_and(|error| {
+            client_error(error).is_some_and(|error| error.is_source() || error.is_not_found())
+        });
         Ended {
             item,
             url,
@@ -128,7 +132,8 @@ impl Plan {
                 Err(error) if is_canceled(error) => stop.signal.get().copied(),
                 _ => None,
             },
-            can_go_on: result.is_err() && (stored || self.resume_at.is_some()),
+            can_go_on: result.is_err() && !is_over && (stored || self.resume_at.is_some()),
+            is_over,
             result,
         }
     }
@@ -229,9 +234,8 @@ impl Ended {
                 "file": self.item.shown,
                 "url": url,
                 "error": explain(error),
-                "status": error
-                    .downcast_ref::<tower_tus::client::Error>()
-                    .and_then(tower_tus::client::Error::status)
+                "status": client_error(error)
+                    .and_then(Error::status)
                     .map(|status| status.as_u16()),
                 "exit": self.exit().code(),
                 "resumable": self.can_go_on,
@@ -249,7 +253,11 @@ impl Ended {
             }
             Err(error) => {
                 screen.error(&format!("error: {name}: {}", explain(error)));
-                if self.url.is_some() {
+                if client_error(error).is_some_and(Error::is_claimed) {
+                    screen.note(&format!("{name}: --no-resume uploads it once more."));
+                }
+                let part = client_error(error).and_then(Error::part_url);
+                if (self.url.is_some() || part.is_some()) && !self.is_over {
                     screen.note(&format!("{name}: {}", self.how_to_go_on()));
                 }
             }
@@ -274,7 +282,7 @@ impl Ended {
             _ if self.can_go_on => {
                 "The server keeps what it has: run the same command again to go on.".into()
             }
-            None => "Nothing stays on the server.".into(),
+            None => "Nothing was uploaded.".into(),
             // Its query is what it takes to use it, and it is this user's.
             Some(url) if matches!(self.item.content, Content::File(_)) => {
                 format!("The server keeps what it has: add --resume-at '{url}' to go on.")
@@ -289,12 +297,14 @@ impl Ended {
 }
 
 fn is_canceled(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<tower_tus::client::Error>()
-        .is_some_and(tower_tus::client::Error::is_canceled)
+    client_error(error).is_some_and(Error::is_canceled)
 }
 
-fn explain_error(error: &tower_tus::client::Error) -> String {
+fn client_error(error: &anyhow::Error) -> Option<&Error> {
+    error.downcast_ref()
+}
+
+fn explain_error(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
