@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     Protocol(String),
     /// The source cannot be read, or is not what it was said to be.
     Source(String),
+    /// The source is not any more what it was when the upload began.
+    Changed(String),
     /// More bytes than the server takes at most.
     TooLarge { length: u64, most: u64 },
     /// A setting or an argument that cannot be used.
@@ -112,6 +114,13 @@ impl Error {
 
     pub(crate) fn read(error: io::Error) -> Self {
         Self::new(Kind::Source("could not be read".to_owned())).because(error)
+    }
+
+    /// The source has `here` bytes, and the upload on the server `there`.
+    pub(crate) fn other_content(here: u64, there: u64) -> Self {
+        Self::new(Kind::Source(format!(
+            "has {here} bytes, and the upload on the server {there}: it is another one"
+        )))
     }
 
     pub(crate) fn because(mut self, source: impl Into<BoxError>) -> Self {
@@ -218,10 +227,10 @@ impl Error {
         matches!(self.0.kind, Kind::Protocol(_))
     }
 
-    /// Whether the source could not be read, or is not what it was said to be.
+    /// Whether the source could not be read, is not what it was said to be, or was changed on the way.
     #[must_use]
     pub fn is_source(&self) -> bool {
-        matches!(self.0.kind, Kind::Source(_))
+        matches!(self.0.kind, Kind::Source(_) | Kind::Changed(_))
     }
 
     /// Whether there are more bytes than the server takes: it said so before (`Tus-Max-Size`) and nothing
@@ -294,6 +303,10 @@ impl fmt::Display for Error {
                  before it drop headers?"
             ),
             Kind::Source(what) => write!(f, "the content {what}"),
+            Kind::Changed(what) => write!(
+                f,
+                "{what} was changed while it was uploaded: upload it again when nobody writes to it"
+            ),
             Kind::TooLarge { length, most } => write!(
                 f,
                 "the content has {length} bytes, and the server takes {most} at most"

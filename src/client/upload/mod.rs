@@ -7,6 +7,7 @@ mod limit;
 mod parallel;
 mod record;
 mod run;
+mod steps;
 
 use std::{fmt, future::IntoFuture, num::NonZeroUsize, sync::Arc};
 

@@ -11,8 +11,8 @@ use http::Uri;
 use super::{
     Leftovers, Uploaded,
     drive::{Ended, Place, known},
-    engine::Url,
     run::Run,
+    steps::Url,
 };
 use crate::{
     client::{Cancel, Error, NewUpload, handle::Command, source::Opened, url_store::StoredPart},

@@ -5,8 +5,9 @@ use futures::FutureExt;
 use super::{
     FirstBytes, Settings, Upload, Uploaded,
     drive::{Job, Place, Reached, known},
-    engine::{Engine, Url},
+    engine::Engine,
     record::{Record, SharedRecord},
+    steps::Url,
 };
 use crate::{
     client::{
