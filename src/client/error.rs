@@ -35,6 +35,8 @@ enum Asked {
 pub(crate) enum Kind {
     /// No connection, by TCP, TLS or a proxy.
     Connect,
+    /// A certificate that one of the two sides does not take.
+    Certificate,
     /// The connection ended before the answer.
     Interrupted,
     /// Nothing moved for this long.
@@ -184,10 +186,17 @@ impl Error {
         )
     }
 
-    /// Whether no connection could be made.
+    /// Whether the server's certificate is not trusted, or the server wants another one of the client. It
+    /// is not tried again.
+    #[must_use]
+    pub fn is_certificate(&self) -> bool {
+        self.0.kind == Kind::Certificate
+    }
+
+    /// Whether no connection could be made, also because of a [certificate](Self::is_certificate).
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        self.0.kind == Kind::Connect
+        matches!(self.0.kind, Kind::Connect | Kind::Certificate)
     }
 
     /// Whether something took too long.
@@ -290,9 +299,13 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.kind {
-            Kind::Connect => f.write_str(
-                "no connection to the server: check the URL, the network, the proxy and the \
-                 certificates",
+            Kind::Connect => {
+                f.write_str("no connection to the server: check the URL, the network and the proxy")
+            }
+            Kind::Certificate => f.write_str(
+                "no connection to the server: its certificate is not trusted, or it wants another \
+                 one of the client: see Tls::root_pem and Tls::identity_pem, or the command's \
+                 --cacert and --cert",
             ),
             Kind::Interrupted => f.write_str("the connection ended before the answer came"),
             Kind::Stalled(limit) => write!(f, "nothing was sent or received for {limit:?}"),

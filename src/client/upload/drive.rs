@@ -156,14 +156,14 @@ impl Job {
         };
         let gone = self.url.replace(created.url.clone());
         match self.place {
-            Place::Whole => self.record.created(&created.url).await?,
+            Place::Whole => self.record.created(&created.url).await,
             Place::Part { start, length } => {
                 let part = StoredPart {
                     url: created.url,
                     start,
                     length,
                 };
-                self.record.part_created(part, gone.as_ref()).await?;
+                self.record.part_created(part, gone.as_ref()).await;
             }
         }
         self.tell_url();
