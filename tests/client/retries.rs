@@ -210,7 +210,7 @@ async fn a_server_that_swallows_options_is_asked_once() {
 async fn the_judge_hears_what_happened() {
     let server = Server::disturbed(|seen, number| {
         let kept = vec![("upload-offset", "0".to_owned())];
-        (is_patch(seen) && number < 4).then(|| match number {
+        (is_patch(seen) && number < 4).then_some(match number {
             1 => Instead::Answer(204, kept),
             _ => Instead::Status(404),
         })
