@@ -35,6 +35,8 @@ enum Asked {
 pub(crate) enum Kind {
     /// No connection, by TCP, TLS or a proxy.
     Connect,
+    /// A certificate that one of the two sides does not take.
+    Certificate,
     /// The connection ended before the answer.
     Interrupted,
     /// Nothing moved for this long.
@@ -45,6 +47,8 @@ pub(crate) enum Kind {
     Protocol(String),
     /// The source cannot be read, or is not what it was said to be.
     Source(String),
+    /// The source is not any more what it was when the upload began.
+    Changed(String),
     /// More bytes than the server takes at most.
     TooLarge { length: u64, most: u64 },
     /// A setting or an argument that cannot be used.
@@ -114,6 +118,13 @@ impl Error {
         Self::new(Kind::Source("could not be read".to_owned())).because(error)
     }
 
+    /// The source has `here` bytes, and the upload on the server `there`.
+    pub(crate) fn other_content(here: u64, there: u64) -> Self {
+        Self::new(Kind::Source(format!(
+            "has {here} bytes, and the upload on the server {there}: it is another one"
+        )))
+    }
+
     pub(crate) fn because(mut self, source: impl Into<BoxError>) -> Self {
         self.0.source = Some(source.into());
         self
@@ -175,10 +186,17 @@ impl Error {
         )
     }
 
-    /// Whether no connection could be made.
+    /// Whether the server's certificate is not trusted, or the server wants another one of the client. It
+    /// is not tried again.
+    #[must_use]
+    pub fn is_certificate(&self) -> bool {
+        self.0.kind == Kind::Certificate
+    }
+
+    /// Whether no connection could be made, also because of a [certificate](Self::is_certificate).
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        self.0.kind == Kind::Connect
+        matches!(self.0.kind, Kind::Connect | Kind::Certificate)
     }
 
     /// Whether something took too long.
@@ -218,10 +236,10 @@ impl Error {
         matches!(self.0.kind, Kind::Protocol(_))
     }
 
-    /// Whether the source could not be read, or is not what it was said to be.
+    /// Whether the source could not be read, is not what it was said to be, or was changed on the way.
     #[must_use]
     pub fn is_source(&self) -> bool {
-        matches!(self.0.kind, Kind::Source(_))
+        matches!(self.0.kind, Kind::Source(_) | Kind::Changed(_))
     }
 
     /// Whether there are more bytes than the server takes: it said so before (`Tus-Max-Size`) and nothing
@@ -281,9 +299,13 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.kind {
-            Kind::Connect => f.write_str(
-                "no connection to the server: check the URL, the network, the proxy and the \
-                 certificates",
+            Kind::Connect => {
+                f.write_str("no connection to the server: check the URL, the network and the proxy")
+            }
+            Kind::Certificate => f.write_str(
+                "no connection to the server: its certificate is not trusted, or it wants another \
+                 one of the client: see Tls::root_pem and Tls::identity_pem, or the command's \
+                 --cacert and --cert",
             ),
             Kind::Interrupted => f.write_str("the connection ended before the answer came"),
             Kind::Stalled(limit) => write!(f, "nothing was sent or received for {limit:?}"),
@@ -294,6 +316,10 @@ impl fmt::Display for Error {
                  before it drop headers?"
             ),
             Kind::Source(what) => write!(f, "the content {what}"),
+            Kind::Changed(what) => write!(
+                f,
+                "{what} was changed while it was uploaded: upload it again when nobody writes to it"
+            ),
             Kind::TooLarge { length, most } => write!(
                 f,
                 "the content has {length} bytes, and the server takes {most} at most"

@@ -231,6 +231,20 @@ impl Commands {
         }
     }
 
+    /// Does it until it is done or the upload is canceled; if it is to be removed, a while longer, for
+    /// what is removed has to be found first. It goes on during a pause.
+    pub(crate) async fn unless_kept<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        let mut work = std::pin::pin!(work);
+        match self.unless_canceled(&mut work).await {
+            Ok(done) => Ok(done),
+            Err(canceled) if self.current() == Command::Cancel(Cancel::Keep) => Err(canceled),
+            Err(canceled) => timeout(GRACE, work).await.map_err(|_| canceled),
+        }
+    }
+
     async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             // Nobody is left to tell anything.

@@ -1,4 +1,13 @@
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
 use http::{HeaderMap, HeaderName, Method, Uri};
+use tokio::time::timeout;
 
 use super::{Client, Error, exchange::Call, inspect::malformed};
 use crate::protocol::{
@@ -84,34 +93,44 @@ impl Client {
 
     /// What was found out before.
     pub(crate) fn remembered_options(&self) -> Option<&ServerInfo> {
-        self.server.get()?.as_ref()
+        self.server.info.get()
     }
 
     /// What was found out before, or now.
     pub(crate) async fn known_options(&self) -> Result<&ServerInfo, Error> {
-        if self.server.get().is_none() {
-            let info = self.options().await?;
-            // Somebody may have been faster.
-            let _ = self.server.set(Some(info));
+        if let Some(info) = self.server.info.get() {
+            return Ok(info);
         }
-        self.remembered_options()
-            .ok_or_else(|| Error::protocol("does not answer OPTIONS"))
+        let info = self.options().await?;
+        // Somebody may have been faster.
+        Ok(self.server.info.get_or_init(|| info))
     }
 
     /// As [`known_options`](Self::known_options), of a server that may not answer OPTIONS at all: nothing
     /// depends on it.
     pub(crate) async fn perhaps_options(&self) -> Option<&ServerInfo> {
-        if self.server.get().is_none() {
-            let info = match self.options_once().await {
-                Ok(info) => Some(info),
-                // It will say the same the next time.
-                Err(error) if !error.is_retryable() => None,
-                Err(_) => return None,
-            };
-            let _ = self.server.set(info);
+        if let Some(info) = self.server.info.get() {
+            return Some(info);
         }
-        self.remembered_options()
+        if self.server.is_silent.load(Ordering::Relaxed) {
+            return None;
+        }
+        match timeout(PATIENCE, self.options_once()).await {
+            Ok(Ok(info)) => return Some(self.server.info.get_or_init(|| info)),
+            Ok(Err(error)) if error.is_retryable() && !error.is_timeout() => {}
+            // It will say the same the next time, or nothing again.
+            Ok(Err(_)) | Err(_) => self.server.is_silent.store(true, Ordering::Relaxed),
+        }
+        None
     }
+}
+
+/// What a client found out about its server.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    info: OnceLock<ServerInfo>,
+    /// It does not tell what it offers, as far as that is known.
+    is_silent: AtomicBool,
 }
 
 /// The endpoint's spelling in messages and stores: without userinfo and query.
@@ -131,3 +150,6 @@ fn names(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
         .filter(|item| !item.is_empty())
         .collect()
 }
+
+/// How long an upload waits for what it can do without.
+const PATIENCE: Duration = Duration::from_secs(10);

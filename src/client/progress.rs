@@ -154,6 +154,8 @@ pub(crate) struct Share {
     meter: Arc<Meter>,
     sent: u64,
     stored: u64,
+    /// The end of all bytes that were ever on their way.
+    reach: Option<u64>,
 }
 
 impl Share {
@@ -162,11 +164,22 @@ impl Share {
             meter,
             sent: 0,
             stored: 0,
+            reach: None,
         }
     }
 
     pub(crate) fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// Bytes up to `offset` of this part will be on their way at once, or are.
+    pub(crate) fn handing(&mut self, offset: u64) {
+        self.reach = self.reach.max(Some(offset));
+    }
+
+    /// The end of all bytes of this part that were ever on their way; `None` if there were none.
+    pub(crate) fn reach(&self) -> Option<u64> {
+        self.reach
     }
 
     /// Bytes up to `offset` of this part are on their way.

@@ -40,7 +40,8 @@ type Judge = dyn Fn(&Error, u32) -> Verdict + Send + Sync;
 /// What is to be done about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// What [`Error::is_retryable`] says.
+    /// What [`Error::is_retryable`] says. What does not say so is tried again all the same where that is
+    /// known to help: an upload of this run's that vanished, a request of which nothing was stored.
     AsUsual,
     /// Try again, as long as attempts are left.
     Retry,
@@ -79,13 +80,32 @@ impl RetryPolicy {
         self
     }
 
+    /// See [`attempts`](Self::attempts).
+    pub(crate) fn most_attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// The pause after `failures` failures in a row, of which `error` is the last; `None` to give up.
-    /// `dice` is a random number from 0 to 1.
-    pub(crate) fn pause(&self, error: &Error, failures: u32, dice: f64) -> Option<Duration> {
-        let retry = match self.judge.as_ref().map(|judge| judge(error, failures)) {
-            None | Some(Verdict::AsUsual) => error.is_retryable(),
-            Some(Verdict::Retry) => true,
-            Some(Verdict::GiveUp) => false,
+    /// `usual` is what to do unless the judge says otherwise. `dice` is a random number from 0 to 1.
+    pub(crate) fn pause(
+        &self,
+        error: &Error,
+        usual: Verdict,
+        failures: u32,
+        dice: f64,
+    ) -> Option<Duration> {
+        let judged = match &self.judge {
+            Some(judge) => judge(error, failures),
+            None => Verdict::AsUsual,
+        };
+        let verdict = match judged {
+            Verdict::AsUsual => usual,
+            judged => judged,
+        };
+        let retry = match verdict {
+            Verdict::AsUsual => error.is_retryable(),
+            Verdict::Retry => true,
+            Verdict::GiveUp => false,
         };
         if !retry || failures >= self.attempts {
             return None;
@@ -126,7 +146,10 @@ impl Retries<'_> {
     /// Waits until it may be tried again; the error if it may not.
     pub(crate) async fn after(&mut self, error: Error) -> Result<(), Error> {
         self.failures += 1;
-        let Some(pause) = self.policy.pause(&error, self.failures, dice()) else {
+        let Some(pause) = self
+            .policy
+            .pause(&error, Verdict::AsUsual, self.failures, dice())
+        else {
             return Err(error);
         };
         tracing::info!(%error, failures = self.failures, ?pause, "trying again");
@@ -186,14 +209,22 @@ mod tests {
         let policy = RetryPolicy::default();
         let error = Error::new(Kind::Interrupted);
         let pauses: Vec<_> = (1..10)
-            .map(|n| policy.pause(&error, n, 1.0).unwrap().as_millis())
+            .map(|n| {
+                policy
+                    .pause(&error, Verdict::AsUsual, n, 1.0)
+                    .unwrap()
+                    .as_millis()
+            })
             .collect();
         assert_eq!(
             pauses,
             [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000]
         );
-        assert_eq!(policy.pause(&error, 10, 1.0), None);
-        assert_eq!(policy.pause(&error, 3, 0.0), Some(Duration::ZERO));
+        assert_eq!(policy.pause(&error, Verdict::AsUsual, 10, 1.0), None);
+        assert_eq!(
+            policy.pause(&error, Verdict::AsUsual, 3, 0.0),
+            Some(Duration::ZERO)
+        );
     }
 
     #[test]
@@ -201,7 +232,7 @@ mod tests {
         let policy = RetryPolicy::default();
         for (asked, waited) in [(7, 7), (1_000_000, 300)] {
             let error = refused(StatusCode::SERVICE_UNAVAILABLE, Some(asked));
-            let pause = policy.pause(&error, 1, 1.0);
+            let pause = policy.pause(&error, Verdict::AsUsual, 1, 1.0);
             assert_eq!(pause, Some(Duration::from_secs(waited)));
         }
     }
@@ -210,11 +241,22 @@ mod tests {
     fn the_judge_is_above_the_table() {
         let forbidden = refused(StatusCode::FORBIDDEN, None);
         let policy = RetryPolicy::default();
-        assert_eq!(policy.pause(&forbidden, 1, 0.0), None);
+        assert_eq!(policy.pause(&forbidden, Verdict::AsUsual, 1, 0.0), None);
         let stubborn = policy.clone().judge(|_, _| Verdict::Retry);
-        assert!(stubborn.pause(&forbidden, 1, 0.0).is_some());
-        assert!(stubborn.pause(&forbidden, 10, 0.0).is_none());
+        assert!(
+            stubborn
+                .pause(&forbidden, Verdict::AsUsual, 1, 0.0)
+                .is_some()
+        );
+        assert!(
+            stubborn
+                .pause(&forbidden, Verdict::AsUsual, 10, 0.0)
+                .is_none()
+        );
         let meek = policy.judge(|_, _| Verdict::GiveUp);
-        assert!(meek.pause(&Error::new(Kind::Interrupted), 1, 0.0).is_none());
+        assert!(
+            meek.pause(&Error::new(Kind::Interrupted), Verdict::Retry, 1, 0.0)
+                .is_none()
+        );
     }
 }

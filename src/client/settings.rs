@@ -10,8 +10,9 @@ use tokio::task::spawn_blocking;
 use tower::{BoxError, Service};
 
 use super::{
-    Answer, Body, Error, HeaderSource, HttpVersion, Proxy, RateLimit, RetryPolicy, ServerInfo, Tls,
+    Answer, Body, Error, HeaderSource, HttpVersion, Proxy, RateLimit, RetryPolicy, Tls,
     config::{Config, Methods, RequestIds},
+    options::Known,
     transport::{Hyper, InProcess, Transport},
     uri::Origin,
 };
@@ -67,8 +68,7 @@ pub struct Client {
     config: Arc<Config>,
     transport: Arc<OnceLock<Arc<dyn Transport>>>,
     reach: Reach,
-    /// What it offers; `None` of a server that does not tell.
-    pub(crate) server: Arc<OnceLock<Option<ServerInfo>>>,
+    pub(crate) server: Arc<Known>,
 }
 
 /// Where the server is.

@@ -1,5 +1,18 @@
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
 use futures::StreamExt;
-use tower_tus::client::{Cancel, Fingerprint, MemoryUrlStore, RateLimit, UrlStore};
+use tower::ServiceExt;
+use tower_tus::{
+    TusService,
+    client::{Body, Cancel, Client, Controller, Fingerprint, MemoryUrlStore, RateLimit, UrlStore},
+    storage::MemoryStorage,
+};
 
 use crate::support::{Server, bytes};
 
@@ -76,4 +89,98 @@ async fn a_dropped_handle_stops_its_upload() {
     drop(upload);
     // The stream ends with the upload.
     while progress.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn what_is_canceled_before_it_begins_goes_too() {
+    let server = Server::start().await;
+    let store = MemoryUrlStore::new();
+    let content = bytes(2_000_000);
+    let upload = || {
+        server
+            .client()
+            .upload(content.clone())
+            .store(store.clone())
+            .fingerprint(Fingerprint::with(|_| Some("it".to_owned())))
+    };
+    let begun = upload().stop_at(1_000_000).await.unwrap();
+    for known in [true, false] {
+        let upload = match known {
+            true => upload(),
+            // A store is not asked.
+            false => server
+                .client()
+                .upload(content.clone())
+                .resume_at(begun.url().clone()),
+        };
+        let before = server.seen().len();
+        let upload = upload.start();
+        upload.cancel(Cancel::Terminate);
+        assert!(upload.await.unwrap_err().is_canceled());
+        let methods: Vec<_> = server.seen().into_iter().map(|seen| seen.method).collect();
+        assert_eq!(methods[before..], ["DELETE"]);
+    }
+    assert!(
+        server
+            .client()
+            .inspect(begun.url())
+            .await
+            .unwrap_err()
+            .is_not_found()
+    );
+    assert!(store.list().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_is_not_put_off_by_what_cannot_be_removed() {
+    let tus = TusService::new(MemoryStorage::new()).base_path("/files");
+    let deleted = Arc::new(AtomicUsize::new(0));
+    let counted = deleted.clone();
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let (tus, counted) = (tus.clone(), counted.clone());
+        async move {
+            match request.method().as_str() {
+                "DELETE" => {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    std::future::pending().await
+                }
+                // The parts are there, and nothing gets on.
+                "PATCH" => std::future::pending().await,
+                _ => tus.oneshot(request).await,
+            }
+        }
+    });
+    let endpoint = "http://localhost/files".parse().unwrap();
+    let upload = Client::with_service(endpoint, service)
+        .upload(bytes(4_000_000))
+        .parallel(4)
+        .start();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let begin = tokio::time::Instant::now();
+    upload.cancel(Cancel::Terminate);
+    assert!(upload.await.unwrap_err().is_canceled());
+    // Virtual time: it stands still while anything happens.
+    assert!(begin.elapsed() < Duration::from_secs(15));
+    assert_eq!(deleted.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test]
+async fn what_is_canceled_while_its_parts_are_joined_goes_too() {
+    let steer = Arc::new(Mutex::new(None::<Controller>));
+    let told = steer.clone();
+    let server = Server::disturbed(move |seen, _| {
+        if seen.header("upload-concat").starts_with("final") {
+            let controller = told.lock().unwrap();
+            controller.as_ref().unwrap().cancel(Cancel::Terminate);
+        }
+        None
+    })
+    .await;
+    let upload = server.client().upload(bytes(2_000_000)).parallel(2);
+    let upload = upload.start();
+    *steer.lock().unwrap() = Some(upload.controller());
+    assert!(upload.await.unwrap_err().is_canceled());
+    let deleted = server.seen().into_iter();
+    let deleted = deleted.filter(|seen| seen.method == "DELETE").count();
+    assert_eq!(deleted, 3);
 }

@@ -1,7 +1,9 @@
 use futures::StreamExt;
+use tower::BoxError;
 use tower_tus::client::{
     AfterSuccess, Fingerprint, MemoryUrlStore, RateLimit, RetryPolicy, Source, UrlStore,
     WhenClaimed,
+    url_store::{Claim, Key, StoredUpload},
 };
 
 use crate::support::{Instead, Server, bytes};
@@ -151,4 +153,118 @@ async fn urls_that_may_hold_a_token_are_stored_only_if_asked() {
         upload.await.unwrap_err();
         assert_eq!(store.list().await.unwrap().len(), usize::from(asked));
     }
+}
+
+#[tokio::test]
+async fn a_file_that_changes_on_the_way_is_no_success() {
+    for (parts, range) in [(1, None), (3, None), (1, Some(0..2_000_000))] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, bytes(3_000_000)).unwrap();
+        let grown = path.clone();
+        let server = Server::disturbed(move |seen, _| {
+            if seen.method == "PATCH" {
+                let file = std::fs::File::options().append(true).open(&grown).unwrap();
+                // At the same length, which the time tells.
+                file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+                    .unwrap();
+            }
+            None
+        })
+        .await;
+        let store = MemoryUrlStore::new();
+        let mut source = Source::path(&path);
+        let is_range = range.is_some();
+        if let Some(range) = range {
+            source = source.range(range);
+        }
+        let done = server
+            .client()
+            .upload(source)
+            .parallel(parts)
+            .store(store.clone())
+            .fingerprint(named())
+            .await;
+        if is_range {
+            assert_eq!(done.unwrap().size(), 2_000_000);
+            continue;
+        }
+        let error = done.unwrap_err();
+        assert!(error.is_source(), "{error}");
+        assert!(error.to_string().contains("file was changed"), "{error}");
+        // It is not gone on with when it has the same name.
+        assert!(store.list().await.unwrap().is_empty());
+    }
+}
+
+/// Finds, claims and removes, and keeps nothing.
+#[derive(Debug, Default)]
+struct Full(MemoryUrlStore);
+
+#[async_trait::async_trait]
+impl UrlStore for Full {
+    async fn find(&self, key: &Key) -> Result<Option<StoredUpload>, BoxError> {
+        self.0.find(key).await
+    }
+
+    async fn save(&self, _: &StoredUpload) -> Result<(), BoxError> {
+        Err("no space left on device".into())
+    }
+
+    async fn remove(&self, key: &Key) -> Result<(), BoxError> {
+        self.0.remove(key).await
+    }
+
+    async fn list(&self) -> Result<Vec<StoredUpload>, BoxError> {
+        self.0.list().await
+    }
+
+    async fn claim(&self, key: &Key) -> Result<Option<Claim>, BoxError> {
+        self.0.claim(key).await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_ends_no_upload() {
+    let server = Server::start().await;
+    let content = bytes(2_000_000);
+    for parts in [1, 3] {
+        let upload = server.client().upload(content.clone()).parallel(parts);
+        let done = upload.store(Full::default()).await.unwrap();
+        assert!(server.content(done.url()).await == content);
+    }
+}
+
+#[tokio::test]
+async fn a_url_by_hand_is_above_the_store() {
+    let server = Server::start().await;
+    let store = MemoryUrlStore::new();
+    let upload = || {
+        let upload = server.client().upload(bytes(2_000_000));
+        upload.store(store.clone()).fingerprint(named())
+    };
+    let stored = upload().stop_at(1_000).await.unwrap();
+    let other = server.client().upload(bytes(2_000_000)).stop_at(2_000);
+    let other = other.await.unwrap();
+    let done = upload().resume_at(other.url().clone()).await.unwrap();
+    assert_eq!((done.url(), done.resumed_from()), (other.url(), 2_000));
+    let kept = store.list().await.unwrap();
+    assert_eq!(kept[0].url.as_ref(), Some(stored.url()));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_too_short_for_its_upload_is_told_so() {
+    let server = Server::start().await;
+    let half = server.client().upload(bytes(2_000_000)).stop_at(1_000);
+    let half = half.await.unwrap();
+    let short = bytes(2_000_000)[..1_000].to_vec();
+    let stream = Source::read_once(std::io::Cursor::new(short));
+    let upload = server.client().upload(stream).resume_at(half.url().clone());
+    let error = upload.await.unwrap_err();
+    assert!(error.is_source(), "{error}");
+    let patches = server
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.method == "PATCH");
+    assert_eq!(patches.count(), 1);
 }

@@ -1,6 +1,18 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use tower_tus::client::{RetryPolicy, Source, Verdict};
+use http::StatusCode;
+use tower::ServiceExt;
+use tower_tus::{
+    TusService,
+    client::{Body, Client, RetryPolicy, Source, Verdict},
+    storage::MemoryStorage,
+};
 
 use crate::support::{Instead, Seen, Server, bytes};
 
@@ -154,4 +166,69 @@ async fn an_upload_that_vanished_is_begun_anew() {
     let done = server.client().upload(content.clone()).await.unwrap();
     assert!(server.content(done.url()).await == content);
     assert_eq!(server.methods(), "POST PATCH POST PATCH");
+}
+
+#[tokio::test]
+async fn a_server_that_never_tells_what_it_stored_is_asked() {
+    let told = |seen: &Seen, _| {
+        is_patch(seen).then(|| Instead::Answer(204, vec![("tus-resumable", "1.0.0".to_owned())]))
+    };
+    // It says yes, and stores nothing.
+    let server = Server::disturbed(told).await;
+    let error = server.client().upload(bytes(2_000_000)).await.unwrap_err();
+    assert!(error.is_protocol(), "{error}");
+    let patches = server.seen().into_iter().filter(is_patch).count();
+    assert_eq!(patches, 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_swallows_options_is_asked_once() {
+    let tus = TusService::new(MemoryStorage::new()).base_path("/files");
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let (tus, counted) = (tus.clone(), counted.clone());
+        async move {
+            if request.method() == "OPTIONS" {
+                counted.fetch_add(1, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            }
+            tus.oneshot(request).await
+        }
+    });
+    let client = Client::with_service("http://localhost/files".parse().unwrap(), service);
+    let begin = tokio::time::Instant::now();
+    for _ in 0..3 {
+        client.upload(bytes(1_000)).await.unwrap();
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    // Virtual time: it stands still while anything happens.
+    assert!(begin.elapsed() < Duration::from_secs(15));
+}
+
+#[tokio::test]
+async fn the_judge_hears_what_happened() {
+    let server = Server::disturbed(|seen, number| {
+        let kept = vec![("upload-offset", "0".to_owned())];
+        (is_patch(seen) && number < 4).then_some(match number {
+            1 => Instead::Answer(204, kept),
+            _ => Instead::Status(404),
+        })
+    })
+    .await;
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hearing = heard.clone();
+    let policy = RetryPolicy::default()
+        .first_pause(Duration::ZERO)
+        .judge(move |error, _| {
+            hearing
+                .lock()
+                .unwrap()
+                .push((error.is_protocol(), error.status()));
+            Verdict::AsUsual
+        });
+    let upload = server.client().upload(bytes(2_000_000)).retry(policy);
+    upload.await.unwrap();
+    let heard = heard.lock().unwrap();
+    assert_eq!(*heard, [(true, None), (false, Some(StatusCode::NOT_FOUND))]);
 }

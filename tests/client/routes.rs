@@ -142,7 +142,10 @@ async fn certificates_are_verified_unless_told_otherwise() {
         let done = client(port, tls).upload(bytes(2_000_000)).await;
         match done {
             Ok(_) => assert!(good, "{what}"),
-            Err(error) => assert!(!good && error.is_connect(), "{what}: {error:?}"),
+            Err(error) => {
+                assert!(!good && error.is_certificate(), "{what}: {error:?}");
+                assert!(error.is_connect() && !error.is_retryable(), "{what}");
+            }
         }
     }
 }

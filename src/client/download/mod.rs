@@ -18,7 +18,7 @@ use super::{
     error::Kind,
     exchange::{Call, Nothing},
     progress::{Callback, Meter, Share},
-    retry::{RetryPolicy, dice},
+    retry::{RetryPolicy, Verdict, dice},
 };
 
 /// A download that is yet to be started.
@@ -202,7 +202,7 @@ impl Running {
     async fn again(&mut self, error: Error) -> Result<(), Error> {
         self.body = None;
         self.failures += 1;
-        let Some(pause) = self.download.retry.pause(&error, self.failures, dice()) else {
+        let Some(pause) = self.download.retry.pause(&error, Verdict::AsUsual, self.failures, dice()) else {
             return Err(error);
         };
         tracing::info!(%error, failures = self.failures, "the download goes on");

@@ -16,6 +16,7 @@ pub(super) struct FileReader {
     pub(super) path: Arc<Path>,
     pub(super) modified: Option<SystemTime>,
     pub(super) length: u64,
+    changes: Changes,
     /// The piece that is being read, and where it begins.
     ahead: Option<(u64, JoinHandle<io::Result<BytesMut>>)>,
     buffers: Buffers,
@@ -39,6 +40,7 @@ impl FileReader {
             path: path.into(),
             modified,
             length,
+            changes: Changes::Noticed,
             ahead: None,
             buffers: Buffers::default(),
         })
@@ -51,9 +53,27 @@ impl FileReader {
             path: Arc::clone(&self.path),
             modified: self.modified,
             length: self.length,
+            changes: self.changes,
             ahead: None,
             buffers: Buffers::default(),
         }
+    }
+
+    /// What others write to it is of no interest: only a range of it is wanted.
+    pub(super) fn may_change(&mut self) {
+        self.changes = Changes::Ignored;
+    }
+
+    /// Whether its size and its time of change are those of the beginning. Not its time of change of
+    /// status (ctime), which a new name or no name at all changes as well.
+    pub(super) async fn is_unchanged(&self) -> io::Result<bool> {
+        if self.changes == Changes::Ignored {
+            return Ok(true);
+        }
+        let file = Arc::clone(&self.file);
+        let about = spawn_blocking(move || file.metadata());
+        let about = about.await.map_err(io::Error::other)??;
+        Ok(about.len() == self.length && about.modified().ok() == self.modified)
     }
 
     /// Bytes from `offset` on, of `left` that will be asked for, at most a `piece` and none at the end.
@@ -91,6 +111,13 @@ impl FileReader {
             Ok(buffer)
         })
     }
+}
+
+/// Whether somebody else may write to the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Changes {
+    Noticed,
+    Ignored,
 }
 
 /// Pieces that were handed out. The oldest is used again when nobody has it any more.

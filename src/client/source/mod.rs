@@ -43,7 +43,9 @@ enum Inner {
 }
 
 impl Source {
-    /// A file. It is opened when the upload starts, and has to stay as it is until the upload ends.
+    /// A file. It is opened when the upload starts, and has to stay as it is until the upload ends: with
+    /// another size or time of change it ends with [`Error::is_source`]. Of a file that grows, a
+    /// [`range`](Self::range) can be uploaded: what is written to it meanwhile is not looked at.
     pub fn path(path: impl Into<PathBuf>) -> Self {
         Self::new(Inner::Path(path.into()))
     }

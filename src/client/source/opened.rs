@@ -109,6 +109,9 @@ impl Opened {
                 "has {length} bytes, and not the range {range:?}"
             ))));
         }
+        if let Data::File(file) = &mut self.data {
+            file.may_change();
+        }
         self.start += range.start;
         self.length = Some(range.end - range.start);
         Ok(self)
@@ -127,6 +130,23 @@ impl Opened {
         match &self.data {
             Data::File(file) => file.modified,
             _ => None,
+        }
+    }
+
+    /// Fails if a file was written to since it was opened: what was sent of it may be a mixture.
+    pub(crate) async fn unchanged(&mut self) -> Result<(), Error> {
+        match &mut self.data {
+            Data::File(file) => match file.is_unchanged().await.map_err(Error::read)? {
+                true => Ok(()),
+                false => Err(Error::new(Kind::Changed(file.path.display().to_string()))),
+            },
+            Data::Concat(sources) => {
+                for source in sources {
+                    Box::pin(source.unchanged()).await?;
+                }
+                Ok(())
+            }
+            Data::Bytes(_) | Data::Reader(_) | Data::Stream(_) => Ok(()),
         }
     }
 

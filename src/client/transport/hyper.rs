@@ -1,4 +1,5 @@
 use std::{
+    io,
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,6 +15,7 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioTimer},
 };
+use rustls::AlertDescription;
 use tokio::time::timeout;
 use tower::{BoxError, Service};
 
@@ -121,6 +123,7 @@ impl Transport for Hyper {
         Box::pin(async move {
             let answer = answer.await.map_err(|error| {
                 let kind = match error.is_connect() {
+                    _ if refuses_certificate(&error) => Kind::Certificate,
                     true => Kind::Connect,
                     false => Kind::Interrupted,
                 };
@@ -130,6 +133,45 @@ impl Transport for Hyper {
         })
     }
 }
+
+/// Whether that is what is wrong, on either side. It will be the next time, too.
+fn refuses_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return match error {
+                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
+                    true
+                }
+                rustls::Error::AlertReceived(alert) => REFUSALS.contains(alert),
+                _ => false,
+            };
+        }
+        // What it carries is not its source.
+        let carried = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        next = match carried {
+            Some(carried) => Some(carried),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+/// What a server says of a client's certificate, or of the lack of one.
+const REFUSALS: [AlertDescription; 10] = [
+    AlertDescription::AccessDenied,
+    AlertDescription::BadCertificate,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateRequired,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::HandshakeFailure,
+    AlertDescription::NoCertificate,
+    AlertDescription::UnknownCA,
+    AlertDescription::UnsupportedCertificate,
+];
 
 /// TCP, perhaps a proxy, perhaps TLS, within one limit of time.
 #[derive(Clone)]

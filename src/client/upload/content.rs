@@ -56,6 +56,7 @@ impl Outgoing for Content<'_> {
                     }
                 };
                 let length = part.len() as u64;
+                self.share.handing(at + length);
                 if to.data(part).await.is_err() {
                     // The answer says why.
                     return Ok(());

@@ -9,8 +9,9 @@ use tokio::time::sleep;
 use super::{
     OnUrl,
     content::{Content, checksum},
-    engine::{Engine, Event, Step, Url},
+    engine::Engine,
     record::SharedRecord,
+    steps::{Event, Step, Url},
 };
 use crate::{
     client::{
@@ -97,8 +98,12 @@ impl Job {
                     offset,
                     limit,
                     declare,
-                } => self.send(offset, limit, declare).await?,
+                } => {
+                    self.source.unchanged().await?;
+                    self.send(offset, limit, declare, engine.length()).await?
+                }
                 Step::Done(offset) => {
+                    self.source.unchanged().await?;
                     let url = self.url.clone();
                     self.share.meter().tell();
                     return Ok(Ended {
@@ -124,6 +129,9 @@ impl Job {
             if let Event::Created { .. } = event {
                 resumed = resumed.or(Some(0));
             }
+            if let Some(end) = self.share.reach() {
+                engine.handed(end);
+            }
             plan = engine.on(event, dice());
         }
     }
@@ -148,14 +156,14 @@ impl Job {
         };
         let gone = self.url.replace(created.url.clone());
         match self.place {
-            Place::Whole => self.record.created(&created.url).await?,
+            Place::Whole => self.record.created(&created.url).await,
             Place::Part { start, length } => {
                 let part = StoredPart {
                     url: created.url,
                     start,
                     length,
                 };
-                self.record.part_created(part, gone.as_ref()).await?;
+                self.record.part_created(part, gone.as_ref()).await;
             }
         }
         self.tell_url();
@@ -197,6 +205,7 @@ impl Job {
         offset: u64,
         limit: u64,
         declare: bool,
+        size: Option<u64>,
     ) -> Result<Result<Event, Interrupted>, Error> {
         let Some(url) = self.url.clone() else {
             return Ok(Ok(Event::Resumed));
@@ -207,6 +216,11 @@ impl Job {
             Err(interrupted) => return Ok(Err(interrupted)),
         };
         let length = whole.available;
+        if let (Some(here), Some(there)) = (whole.length, size)
+            && here != there
+        {
+            return Err(Error::other_content(here, there));
+        }
         if length == 0 && whole.length.is_none_or(|length| length != offset) {
             return Err(Error::new(Kind::Source(format!(
                 "ends before byte {offset}, where the upload stands: it is another one"
@@ -285,7 +299,11 @@ pub(super) fn known(url: Option<&Uri>, how: Url) -> Url {
 /// A source that fails ends the upload: asking again gives the same.
 fn source_or_event(error: Error, sent: u64) -> Result<Event, Error> {
     match error.kind() {
-        Kind::Source(_) | Kind::Setting(_) | Kind::Headers | Kind::NotOffered(_) => Err(error),
+        Kind::Source(_)
+        | Kind::Changed(_)
+        | Kind::Setting(_)
+        | Kind::Headers
+        | Kind::NotOffered(_) => Err(error),
         _ => Ok(Event::Failed { error, sent }),
     }
 }

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::limit::{Learned, Limit};
-use crate::client::{
-    Error, RetryPolicy,
-    error::{Kind, Refusal},
+use super::{
+    limit::{Learned, Limit},
+    steps::{Event, Plan, Step, Url},
 };
+use crate::client::{Error, RetryPolicy, Verdict};
 
 /// The course of one upload.
 ///
 /// [`start`](Self::start) gives the first step; each outcome of a step gives the next, until one is
 /// [`Step::Done`] or [`Step::Fail`]. Failures are counted until the server holds more bytes than ever
-/// before, so that no chain of steps goes on without progress.
+/// before, and so are steps of any kind, so that no chain of them goes on without progress.
 #[derive(Debug)]
 pub(crate) struct Engine {
     policy: RetryPolicy,
@@ -30,24 +30,15 @@ pub(crate) struct Engine {
     current: Current,
     /// The most that was ever stored.
     best: u64,
+    /// The end of all that this upload ever sent, or found on the server at its beginning.
+    reach: Option<u64>,
+    /// Since the server had more than ever before.
+    steps: u64,
     /// In a row, without progress.
     failures: u32,
     /// In a row, without a request of this upload's that stored something.
     conflicts: u32,
     restarts: u32,
-}
-
-/// How the upload's URL is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Url {
-    /// There is none yet.
-    None,
-    /// It was created by this upload.
-    Own,
-    /// A store had it: it may be stale.
-    Stored,
-    /// The user named it: it has to be right.
-    Given,
 }
 
 /// Whether the server knows the length.
@@ -65,51 +56,6 @@ enum Current {
     Send { offset: u64 },
 }
 
-/// What to do, and how long to wait before.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) pause: Duration,
-    pub(crate) step: Step,
-}
-
-/// What to do.
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// Create the upload and send its `first` bytes along.
-    Create { first: u64 },
-    /// Ask where it stands.
-    Inspect,
-    /// Send bytes from `offset` on, at most `limit`, and tell the length if it is known and not told.
-    Send {
-        offset: u64,
-        limit: u64,
-        declare: bool,
-    },
-    /// So many bytes are stored, and that is all.
-    Done(u64),
-    /// It cannot go on.
-    Fail(Error),
-}
-
-/// What came of a step.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// Created, with so many bytes stored.
-    Created { offset: Option<u64> },
-    /// The server told where the upload stands, and its length if it knows it.
-    Stands { offset: u64, length: Option<u64> },
-    /// `sent` bytes were sent, and so many are stored in all; `length` if it was told.
-    Stored {
-        offset: Option<u64>,
-        sent: u64,
-        length: Option<u64>,
-    },
-    /// The step failed; `sent` bytes were to be sent.
-    Failed { error: Error, sent: u64 },
-    /// A pause is over.
-    Resumed,
-}
-
 impl Engine {
     pub(crate) fn new(policy: RetryPolicy, url: Url, length: Option<u64>) -> Self {
         Self {
@@ -125,6 +71,8 @@ impl Engine {
             limit: Limit::new(u64::MAX),
             current: Current::Inspect,
             best: 0,
+            reach: None,
+            steps: 0,
             failures: 0,
             conflicts: 0,
             restarts: 0,
@@ -161,11 +109,40 @@ impl Engine {
         self.declared == Declared::Yes && self.length == Some(offset)
     }
 
+    /// Size of the whole, once known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Bytes before `end` were handed to the network, whatever became of them.
+    pub(crate) fn handed(&mut self, end: u64) {
+        self.reach = self.reach.max(Some(end));
+    }
+
     /// The next step. `dice` is a random number from 0 to 1.
     pub(crate) fn on(&mut self, event: Event, dice: f64) -> Plan {
+        // A user may pause as often as it pleases.
+        if !matches!(event, Event::Resumed) {
+            self.steps += 1;
+        }
+        let plan = self.next(event, dice);
+        let most = 4 * u64::from(self.policy.most_attempts()) + MORE_STEPS;
+        match plan.step {
+            Step::Done(_) | Step::Fail(_) => plan,
+            _ if self.steps <= most => plan,
+            _ => Plan::fail(Error::protocol(format!(
+                "answered {most} times and stored nothing new"
+            ))),
+        }
+    }
+
+    fn next(&mut self, event: Event, dice: f64) -> Plan {
         match event {
             Event::Created { offset } => {
                 self.url = Url::Own;
+                // Of another upload.
+                self.best = 0;
+                self.steps = 0;
                 match (offset, self.current) {
                     // It may have taken them, or not.
                     (None, Current::Create { first: 1.. }) => self.inspect(),
@@ -184,6 +161,19 @@ impl Engine {
     }
 
     fn stands(&mut self, offset: u64, length: Option<u64>) -> Plan {
+        let reach = match self.url {
+            // Nobody else knew of it.
+            Url::None | Url::Own => self.reach.unwrap_or(0),
+            Url::Given => *self.reach.get_or_insert(offset),
+            // Bytes of the same content may still come in from an earlier process.
+            Url::Stored => u64::MAX,
+        };
+        if offset > reach {
+            return Plan::fail(Error::protocol(format!(
+                "has {offset} bytes, of which only {reach} were sent: another client writes to \
+                 the upload"
+            )));
+        }
         let differs = length.is_some() && self.length.is_some() && length != self.length;
         let beyond = self.length.is_some_and(|length| offset > length);
         if differs || beyond {
@@ -192,9 +182,7 @@ impl Engine {
             }
             let here = self.length.unwrap_or_default();
             let there = length.unwrap_or(offset);
-            return fail(Error::new(Kind::Source(format!(
-                "has {here} bytes, and the upload on the server {there}: it is another one"
-            ))));
+            return Plan::fail(Error::other_content(here, there));
         }
         self.length = self.length.or(length);
         self.declared = match length {
@@ -214,12 +202,13 @@ impl Engine {
         }
         self.limit.worked(sent);
         match offset {
-            // Against the protocol, but easily asked.
-            None => self.inspect(),
-            Some(offset) if offset > from.saturating_add(sent) => fail(Error::protocol(format!(
-                "was sent bytes {from} to {} and says that {offset} are stored",
-                from.saturating_add(sent)
-            ))),
+            None => self.untold(sent, dice),
+            Some(offset) if offset > from.saturating_add(sent) => {
+                Plan::fail(Error::protocol(format!(
+                    "was sent bytes {from} to {} and says that {offset} are stored",
+                    from.saturating_add(sent)
+                )))
+            }
             Some(offset) if offset <= from && (sent > 0 || length.is_none()) => {
                 let error = Error::protocol(format!("took {sent} bytes and stored none of them"));
                 self.again(error, Verdict::Retry, dice)
@@ -231,18 +220,34 @@ impl Engine {
         }
     }
 
+    /// Against the protocol, but easily asked. A success only if that shows it.
+    fn untold(&mut self, sent: u64, dice: f64) -> Plan {
+        self.failures += 1;
+        if self.failures > self.policy.most_attempts() {
+            return Plan::fail(Error::protocol(format!(
+                "took {sent} bytes, did not say how many are stored, and stored none of them"
+            )));
+        }
+        let pause = match self.failures {
+            1 => Duration::ZERO,
+            failures => self.policy.backoff(failures - 1, dice),
+        };
+        Plan::after(pause, self.inspect())
+    }
+
     /// From `offset` on.
     fn advance(&mut self, offset: u64) -> Plan {
         if offset > self.best {
             self.best = offset;
             self.failures = 0;
+            self.steps = 0;
         }
         if self.is_whole(offset) || self.stop.is_some_and(|stop| offset >= stop) {
-            return now(Step::Done(offset));
+            return Plan::now(Step::Done(offset));
         }
         let room = self.stop.map_or(u64::MAX, |stop| stop - offset);
         self.current = Current::Send { offset };
-        now(Step::Send {
+        Plan::now(Step::Send {
             offset,
             limit: self.limit.bytes().min(room),
             declare: self.declared == Declared::No,
@@ -277,8 +282,7 @@ impl Engine {
                     conflicts => self.policy.backoff(conflicts, dice),
                 };
                 self.conflicts += 1;
-                let plan = self.inspect();
-                Plan { pause, ..plan }
+                Plan::after(pause, self.inspect())
             }
             _ => self.again(error, Verdict::AsUsual, dice),
         }
@@ -293,7 +297,7 @@ impl Engine {
                 self.url = Url::None;
                 self.again(error, Verdict::Retry, dice)
             }
-            _ => fail(error),
+            _ => Plan::fail(error),
         }
     }
 
@@ -302,30 +306,17 @@ impl Engine {
         self.failures += 1;
         // What became of the bytes that went with the creation is not known: not again.
         self.first = 0;
-        let pause = match verdict {
-            Verdict::AsUsual => self.policy.pause(&error, self.failures, dice),
-            // The policy's count and pause, for what is no error by the table.
-            Verdict::Retry => {
-                let busy = Error::new(Kind::Status(Refusal {
-                    status: StatusCode::SERVICE_UNAVAILABLE,
-                    retry_after: None,
-                    text: String::new(),
-                }));
-                self.policy.pause(&busy, self.failures, dice)
-            }
-        };
+        let pause = self.policy.pause(&error, verdict, self.failures, dice);
         let Some(pause) = pause else {
-            return fail(error);
+            return Plan::fail(error);
         };
         tracing::info!(%error, failures = self.failures, ?pause, "the upload goes on");
-        let plan = self.start();
-        Plan { pause, ..plan }
+        Plan::after(pause, self.start())
     }
 
     fn restart(&mut self, pause: Duration) -> Plan {
         self.url = Url::None;
-        let plan = self.create();
-        Plan { pause, ..plan }
+        Plan::after(pause, self.create())
     }
 
     fn create(&mut self) -> Plan {
@@ -335,39 +326,24 @@ impl Engine {
             None => Declared::No,
         };
         self.current = Current::Create { first };
-        now(Step::Create { first })
+        Plan::now(Step::Create { first })
     }
 
     fn inspect(&mut self) -> Plan {
         self.current = Current::Inspect;
-        now(Step::Inspect)
+        Plan::now(Step::Inspect)
     }
-}
-
-/// Whether the policy's table is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    AsUsual,
-    Retry,
 }
 
 fn is_gone(status: StatusCode) -> bool {
     status == StatusCode::NOT_FOUND || status == StatusCode::GONE
 }
 
-fn now(step: Step) -> Plan {
-    Plan {
-        pause: Duration::ZERO,
-        step,
-    }
-}
-
-fn fail(error: Error) -> Plan {
-    now(Step::Fail(error))
-}
-
 /// How often an upload that vanished is begun anew.
 const RESTARTS: u32 = 3;
+
+/// Steps without progress that are no failures: a limit of the server's is found in so many.
+const MORE_STEPS: u64 = 64;
 
 #[cfg(test)]
 #[path = "engine_tests.rs"]

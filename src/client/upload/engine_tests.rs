@@ -1,9 +1,22 @@
+use proptest::prelude::*;
+
 use super::*;
+use crate::client::error::{Kind, Refusal};
 
 const LENGTH: u64 = 1 << 30;
 
 fn engine(url: Url) -> Engine {
-    Engine::new(RetryPolicy::default().attempts(4), url, Some(LENGTH))
+    let mut engine = Engine::new(RetryPolicy::default().attempts(4), url, Some(LENGTH));
+    if url == Url::None {
+        engine.handed(LENGTH);
+    }
+    engine
+}
+
+fn deferred() -> Engine {
+    let mut engine = Engine::new(RetryPolicy::default(), Url::None, None);
+    engine.handed(LENGTH);
+    engine
 }
 
 fn refused(status: u16) -> Error {
@@ -36,6 +49,14 @@ fn stored(offset: u64, sent: u64) -> Event {
     Event::Stored {
         offset: Some(offset),
         sent,
+        length: None,
+    }
+}
+
+fn untold() -> Event {
+    Event::Stored {
+        offset: None,
+        sent: LENGTH,
         length: None,
     }
 }
@@ -201,16 +222,46 @@ fn courses() {
         (
             "an answer without an offset",
             engine(Url::None),
+            vec![created(), untold(), stands(LENGTH)],
+            &["create", "send 0", "inspect", "done 1073741824"],
+        ),
+        (
+            "answers without an offset, and nothing stored",
+            engine(Url::None),
             vec![
                 created(),
-                Event::Stored {
-                    offset: None,
-                    sent: LENGTH,
-                    length: None,
-                },
-                stands(LENGTH),
+                untold(),
+                stands(0),
+                untold(),
+                stands(0),
+                untold(),
+                stands(0),
+                untold(),
+                stands(0),
+                untold(),
             ],
-            &["create", "send 0", "inspect", "done 1073741824"],
+            &[
+                "create", "send 0", "inspect", "send 0", "inspect", "send 0", "inspect", "send 0",
+                "inspect", "send 0", "fail",
+            ],
+        ),
+        (
+            "more than was sent to an upload of its own",
+            Engine::new(RetryPolicy::default(), Url::None, Some(LENGTH)),
+            vec![created(), cut(), stands(1)],
+            &["create", "send 0", "inspect", "fail"],
+        ),
+        (
+            "more than was sent to an upload that was named",
+            engine(Url::Given),
+            vec![stands(5), cut(), stands(5), cut(), stands(6)],
+            &["inspect", "send 5", "inspect", "send 5", "inspect", "fail"],
+        ),
+        (
+            "more than was sent to an upload of an earlier process",
+            engine(Url::Stored),
+            vec![stands(5), cut(), stands(6)],
+            &["inspect", "send 5", "inspect", "send 6"],
         ),
         (
             "an answer beyond what was sent",
@@ -232,7 +283,7 @@ fn courses() {
         ),
         (
             "the length is told at the end",
-            Engine::new(RetryPolicy::default(), Url::None, None),
+            deferred(),
             vec![
                 created(),
                 stored(4, 4),
@@ -246,7 +297,7 @@ fn courses() {
         ),
         (
             "the answer to the length was lost",
-            Engine::new(RetryPolicy::default(), Url::None, None),
+            deferred(),
             vec![
                 created(),
                 failed(Error::new(Kind::Interrupted)),
@@ -271,21 +322,75 @@ fn courses() {
 
 #[test]
 fn nothing_goes_on_without_progress() {
+    let kinds = [cut, || failed(refused(409)), || stored(0, 5), untold];
+    // Each kind of failure first, then the others, with an answer to each question between.
+    for first in 0..kinds.len() {
+        let mut engine = engine(Url::None);
+        engine.start();
+        engine.on(Event::Created { offset: None }, 0.0);
+        let mut failures = 0;
+        for kind in kinds.iter().cycle().skip(first) {
+            failures += 1;
+            if let Step::Fail(_) = engine.on(kind(), 0.0).step {
+                break;
+            }
+            engine.on(stands(0), 0.0);
+        }
+        // What may have been a success is asked about before it is one failure too many.
+        assert!((4..=5).contains(&failures), "{failures}");
+    }
+}
+
+#[test]
+fn offsets_that_were_there_before_are_no_progress() {
     let mut engine = engine(Url::None);
     engine.start();
     engine.on(Event::Created { offset: None }, 0.0);
-    // Each kind of failure, with an answer to each question between.
-    for failures in 1.. {
-        let plan = match failures % 3 {
-            0 => engine.on(cut(), 0.0),
-            1 => engine.on(failed(refused(409)), 0.0),
-            _ => engine.on(stored(0, 5), 0.0),
-        };
-        if let Step::Fail(_) = plan.step {
-            assert_eq!(failures, 4);
+    engine.on(stored(100, 100), 0.0);
+    let mut rounds = 0;
+    loop {
+        rounds += 1;
+        // It loses what it had, and says that it has it.
+        if let Step::Fail(_) = engine.on(untold(), 0.0).step {
             break;
         }
         engine.on(stands(0), 0.0);
+        engine.on(stored(100, 100), 0.0);
+    }
+    assert_eq!(rounds, 5);
+}
+
+/// What may come of a step, with offsets up to `best`.
+fn without_progress() -> impl Strategy<Value = (u8, u64, u16, u64)> {
+    let statuses = prop::sample::select(vec![400, 404, 409, 413, 423, 460, 500, 503]);
+    (0..6u8, 0..=100u64, statuses, 0..LENGTH)
+}
+
+proptest! {
+    /// A server that only ever has what it had before is left in the end, whatever it says.
+    #[test]
+    fn no_course_without_progress_is_endless(
+        course in prop::collection::vec(without_progress(), 1..20),
+    ) {
+        let mut engine = engine(Url::None);
+        engine.start();
+        engine.on(Event::Created { offset: None }, 0.0);
+        let mut plan = engine.on(stored(100, 100), 0.0);
+        let mut steps = 0;
+        for (kind, offset, status, sent) in course.into_iter().cycle() {
+            let event = match (&plan.step, kind) {
+                (Step::Done(_) | Step::Fail(_), _) => break,
+                (_, 0) => failed(Error::new(Kind::Interrupted)),
+                (_, 1) => Event::Failed { error: refused(status), sent },
+                (Step::Create { .. }, _) => Event::Created { offset: None },
+                (Step::Inspect, _) => stands(offset),
+                (Step::Send { .. }, 2 | 3) => untold(),
+                (Step::Send { offset: from, .. }, _) => stored(offset, (*from).max(sent)),
+            };
+            plan = engine.on(event, 0.0);
+            steps += 1;
+            prop_assert!(steps < 5 * (4 * 4 + 64));
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod limit;
 mod parallel;
 mod record;
 mod run;
+mod steps;
 
 use std::{fmt, future::IntoFuture, num::NonZeroUsize, sync::Arc};
 
@@ -246,7 +247,9 @@ impl Upload {
         self.set(|settings| settings.rate = Some(limit))
     }
 
-    /// Keeps the upload's URL, so that the same content goes on where it was. Default: none.
+    /// Keeps the upload's URL, so that the same content goes on where it was. An upload does not begin if
+    /// the store fails; one that has begun goes on, and may not be found again. Not used by
+    /// [`resume_at`](Self::resume_at). Default: none.
     pub fn store(self, store: impl UrlStore) -> Self {
         self.shared_store(Arc::new(store))
     }
@@ -278,8 +281,9 @@ impl Upload {
         self.set(|settings| settings.resume.queries = QueryUrls::Stored)
     }
 
-    /// Goes on with the upload at this URL, which has to exist. Default: what the store has, else a new
-    /// one.
+    /// Goes on with the upload at this URL, which has to exist. It is neither looked for nor kept in a
+    /// [URL store](Self::store), whose entry of the same content stays as it is. Default: what the store
+    /// has, else a new one.
     pub fn resume_at(self, url: Uri) -> Self {
         self.set(|settings| settings.resume_at = Some(url))
     }

@@ -11,11 +11,11 @@ use http::Uri;
 use super::{
     Leftovers, Uploaded,
     drive::{Ended, Place, known},
-    engine::Url,
     run::Run,
+    steps::Url,
 };
 use crate::{
-    client::{Cancel, Error, NewUpload, handle::Command, source::Opened, url_store::StoredPart},
+    client::{Error, NewUpload, error::Kind, source::Opened, url_store::StoredPart},
     protocol::Extension,
 };
 
@@ -33,7 +33,7 @@ impl Run {
             Ok(joined) => joined,
             Err(error) => {
                 if self.removes_parts() && !error.is_setting() {
-                    self.terminate_parts(created.all()).await;
+                    self.terminate_all(created.all()).await;
                     self.record.remove().await;
                 }
                 return Err(error);
@@ -44,7 +44,7 @@ impl Run {
         }
         let resumed = parts.iter().map(|part| part.resumed).sum();
         let used: Vec<_> = parts.into_iter().map(|part| part.url).collect();
-        self.forsake_parts(&url, &used).await?;
+        self.forsake_parts(&url, &used).await;
         self.record.finished().await;
         Ok(Uploaded {
             url,
@@ -65,6 +65,10 @@ impl Run {
         let joining = self.client.concat(&urls, &self.metadata).boxed();
         // Not interrupted at once: an upload whose URL is lost stays behind.
         let joined = commands.soon(joining).await??;
+        if self.is_to_go() {
+            // It was canceled while the parts became one.
+            return Err(Error::new(Kind::Canceled).of_upload(Some(&joined.url)));
+        }
         Ok((joined.url, parts))
     }
 
@@ -138,32 +142,19 @@ impl Run {
 
     /// The upload at `url` is whole. Parts that were begun for it and not `used` are of another division of
     /// its content: nobody goes on with them.
-    pub(super) async fn forsake_parts(&self, url: &Uri, used: &[Uri]) -> Result<(), Error> {
+    pub(super) async fn forsake_parts(&self, url: &Uri, used: &[Uri]) {
         let parts = self.record.parts();
         if parts.is_empty() && used.is_empty() {
-            return Ok(());
+            return;
         }
-        let saved = self.record.joined(url).await;
-        saved.map_err(|error| error.of_upload(Some(url)))?;
+        self.record.joined(url).await;
         let unused = parts.into_iter().map(|part| part.url);
         let unused = unused.filter(|url| !used.contains(url)).collect();
-        self.terminate_parts(unused).await;
-        Ok(())
+        self.terminate_all(unused).await;
     }
 
     fn removes_parts(&self) -> bool {
-        self.settings.leftovers == Leftovers::Remove
-            || self.commands.current() == Command::Cancel(Cancel::Terminate)
-    }
-
-    async fn terminate_parts(&self, parts: Vec<Uri>) {
-        for url in parts {
-            if let Err(error) = self.client.terminate(&url).await
-                && !error.is_not_found()
-            {
-                tracing::warn!(%error, "a part that nobody needs stays on the server");
-            }
-        }
+        self.settings.leftovers == Leftovers::Remove || self.is_to_go()
     }
 }
 

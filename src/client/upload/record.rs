@@ -91,36 +91,32 @@ impl Record {
     }
 
     /// The upload was created.
-    pub(super) async fn created(&self, url: &Uri) -> Result<(), Error> {
+    pub(super) async fn created(&self, url: &Uri) {
         let changed = self.changed(url, |upload| {
             upload.url = Some(url.clone());
             upload.created = SystemTime::now();
         });
-        self.save(changed).await
+        self.save(changed).await;
     }
 
     /// A part was created, perhaps in the place of one that is gone.
-    pub(super) async fn part_created(
-        &self,
-        created: StoredPart,
-        gone: Option<&Uri>,
-    ) -> Result<(), Error> {
+    pub(super) async fn part_created(&self, created: StoredPart, gone: Option<&Uri>) {
         let url = created.url.clone();
         let changed = self.changed(&url, |upload| {
             upload.parts.retain(|part| Some(&part.url) != gone);
             upload.parts.push(created);
             upload.parts.sort_by_key(|part| (part.start, part.length));
         });
-        self.save(changed).await
+        self.save(changed).await;
     }
 
     /// The upload is whole, and its parts are not needed any more.
-    pub(super) async fn joined(&self, url: &Uri) -> Result<(), Error> {
+    pub(super) async fn joined(&self, url: &Uri) {
         let changed = self.changed(url, |upload| {
             upload.url = Some(url.clone());
             upload.parts.clear();
         });
-        self.save(changed).await
+        self.save(changed).await;
     }
 
     /// The upload is done. Its entry goes or stays; nobody is told if that fails.
@@ -160,10 +156,11 @@ impl Record {
         Changed::Yes
     }
 
-    async fn save(&self, changed: Changed) -> Result<(), Error> {
+    /// An upload that works does not end because its entry is not kept.
+    async fn save(&self, changed: Changed) {
         let (Changed::Yes, Some(store), Some(entry)) = (changed, &self.resume.store, &self.entry)
         else {
-            return Ok(());
+            return;
         };
         // Parts are created at the same time: what is saved last has to be what was changed last.
         let _saving = entry.saving.lock().await;
@@ -171,7 +168,9 @@ impl Record {
             let upload = entry.upload.lock().unwrap_or_else(PoisonError::into_inner);
             upload.clone()
         };
-        store.save(&newest).await.map_err(failed)
+        if let Err(error) = store.save(&newest).await {
+            tracing::warn!(%error, "the upload's entry is not in the URL store: it may not be resumed");
+        }
     }
 
     fn upload(&self) -> Option<MutexGuard<'_, StoredUpload>> {

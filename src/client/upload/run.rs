@@ -1,12 +1,15 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt, stream};
+use http::Uri;
+use tokio::time::timeout;
 
 use super::{
     FirstBytes, Settings, Upload, Uploaded,
     drive::{Job, Place, Reached, known},
-    engine::{Engine, Url},
+    engine::Engine,
     record::{Record, SharedRecord},
+    steps::Url,
 };
 use crate::{
     client::{
@@ -15,7 +18,8 @@ use crate::{
         handle::{Command, Commands},
         options::bare,
         progress::{Meter, Share},
-        source::Opened,
+        retry::RetryPolicy,
+        source::{Opened, Source},
     },
     protocol::{Extension, Length, Metadata},
 };
@@ -24,7 +28,7 @@ impl Upload {
     /// Everything from the first look at the source to the last byte.
     pub(super) async fn run(
         self,
-        mut commands: Commands,
+        commands: Commands,
         meter: Arc<Meter>,
     ) -> Result<Uploaded, Error> {
         let Self {
@@ -39,28 +43,27 @@ impl Upload {
                 )
                 .because(error)
             })?;
-        let mut source = commands.unless_canceled(source.open()).await??;
-        let endpoint = bare(client.endpoint());
-        let resume = settings.resume.clone();
-        let opening = Record::open(endpoint, resume, &mut source, metadata.clone());
-        let record = commands.unless_canceled(opening).await??;
         let client = match settings.retry.clone() {
             Some(policy) => client.with_policy(policy),
             None => client,
         };
-        let run = Run {
+        let mut run = Run {
             client,
             settings,
             metadata,
-            record: Arc::new(record),
+            record: Arc::new(Record::none()),
             commands,
             meter,
         };
-        run.whole(source).await
+        let done = run.whole(source).await;
+        if let Err(error) = &done {
+            run.clean_up(error).await;
+        }
+        done
     }
 }
 
-/// An upload whose source is open.
+/// An upload that runs.
 pub(super) struct Run {
     pub(super) client: Client,
     pub(super) settings: Settings,
@@ -71,20 +74,25 @@ pub(super) struct Run {
 }
 
 impl Run {
-    async fn whole(self, source: Opened) -> Result<Uploaded, Error> {
+    async fn whole(&mut self, source: Source) -> Result<Uploaded, Error> {
+        let mut commands = self.commands.clone();
+        let mut source = commands.unless_kept(source.open()).await??;
+        // The user knows better than a store where it goes on.
+        if self.settings.resume_at.is_none() {
+            let endpoint = bare(self.client.endpoint());
+            let resume = self.settings.resume.clone();
+            let opening = Record::open(endpoint, resume, &mut source, self.metadata.clone());
+            self.record = Arc::new(commands.unless_kept(opening).await??);
+        }
         self.meter.total(source.length());
         let in_parts = self.settings.parallel.is_some_and(|parts| parts.get() > 1)
             && source.length() != Some(0)
             && self.settings.resume_at.is_none()
             && self.record.url().is_none();
-        let done = match in_parts {
+        match in_parts {
             true => self.parallel(source).await,
             false => self.single(source).await,
-        };
-        if let Err(error) = &done {
-            self.clean_up(error).await;
         }
-        done
     }
 
     async fn single(&self, source: Opened) -> Result<Uploaded, Error> {
@@ -110,7 +118,7 @@ impl Run {
         job.on_url.clone_from(&settings.on_url);
         let ended = job.run(engine).await?;
         if ended.reached == Reached::End {
-            self.forsake_parts(&ended.url, &[]).await?;
+            self.forsake_parts(&ended.url, &[]).await;
             self.record.finished().await;
         }
         Ok(Uploaded {
@@ -220,18 +228,55 @@ impl Run {
     /// After the end of an upload that failed. Of one that was not canceled only parts are leftovers, which
     /// is not done here: the upload can go on.
     async fn clean_up(&self, error: &Error) {
-        if !error.is_canceled() || self.commands.current() != Command::Cancel(Cancel::Terminate) {
+        if let Kind::Changed(_) = error.kind() {
+            // What is stored is of no use, whatever the content is called the next time.
+            self.record.remove().await;
+        }
+        if !error.is_canceled() || !self.is_to_go() {
             return;
         }
-        if let Some(url) = error.upload_url()
-            && let Err(error) = self.client.terminate(url).await
-            && !error.is_not_found()
-        {
-            tracing::warn!(%error, "a canceled upload stays on the server");
-        }
+        let url = error.upload_url().cloned().or_else(|| self.record.url());
+        let url = url.or_else(|| self.settings.resume_at.clone());
+        self.terminate_all(url.into_iter().collect()).await;
         self.record.remove().await;
     }
+
+    /// Whether the user canceled it so that nothing of it stays.
+    pub(super) fn is_to_go(&self) -> bool {
+        self.commands.current() == Command::Cancel(Cancel::Terminate)
+    }
+
+    /// Removes what nobody needs from the server, as far as that succeeds soon: whoever waits for the
+    /// upload's end waits for it.
+    pub(super) async fn terminate_all(&self, urls: Vec<Uri>) {
+        let client = self.client.clone();
+        let client = client.with_policy(RetryPolicy::default().attempts(2));
+        let client = &client;
+        // Boxed, for the compiler does not see that the futures of a closure are `Send`.
+        let ending: Vec<_> = urls
+            .iter()
+            .map(|url| async move { client.terminate(url).await }.boxed())
+            .collect();
+        let ended = stream::iter(ending)
+            .buffer_unordered(AT_ONCE)
+            .for_each(|ended| async move {
+                if let Err(error) = ended
+                    && !error.is_not_found()
+                {
+                    tracing::warn!(%error, "what nobody needs stays on the server");
+                }
+            });
+        if timeout(CLEANING, ended.boxed()).await.is_err() {
+            tracing::warn!("the server is slow to remove what nobody needs: it may stay");
+        }
+    }
 }
+
+/// How many are removed at the same time.
+const AT_ONCE: usize = 16;
+
+/// How long an end may be late for what is removed.
+const CLEANING: Duration = Duration::from_secs(10);
 
 /// The most that goes with a creation: if its answer is lost, it is sent again.
 const SMALL: u64 = 1 << 20;
