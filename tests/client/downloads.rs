@@ -1,4 +1,6 @@
 use std::{
+    error::Error,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -87,7 +89,7 @@ async fn a_server_that_falls_silent_is_asked_again() {
 }
 
 #[tokio::test]
-async fn content_that_changes_is_no_mixture() {
+async fn an_upload_that_is_gone_ends_its_download() {
     let (server, url) = cutting(1).await;
     let mut stream = Box::pin(server.client().download(&url).stream());
     stream.try_next().await.unwrap();
@@ -100,6 +102,99 @@ async fn content_that_changes_is_no_mixture() {
         }
     };
     assert!(error.is_not_found(), "{error}");
+}
+
+/// Until the file beside the target has bytes.
+async fn begun(directory: &Path) {
+    loop {
+        for file in std::fs::read_dir(directory).unwrap() {
+            let file = file.unwrap();
+            let part = file.path().extension().is_some_and(|name| name == "part");
+            if part && file.metadata().unwrap().len() > 0 {
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn two_downloads_to_one_file_are_no_mixture() {
+    let (server, url) = disturbing(1, Instead::StallAnswer(500_000)).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let first = tokio::spawn({
+        let (download, path) = (server.client().download(&url), path.clone());
+        async move { download.to_path(path).await }
+    });
+    begun(directory.path()).await;
+    let second = server.client().download(&url).to_path(&path).await;
+    let error = second.unwrap_err();
+    let reason = error.source().unwrap().to_string();
+    assert!(reason.contains("another download"), "{error}: {reason}");
+    assert!(!path.exists());
+    first.abort();
+    first.await.unwrap_err();
+    let third = server.client().download(&url).to_path(&path).await;
+    assert_eq!(third.unwrap(), SIZE as u64);
+    assert!(std::fs::read(&path).unwrap() == bytes(SIZE));
+    assert!(!server.seen().pop().unwrap().header("range").is_empty());
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_part_that_is_whole_only_wants_its_name() {
+    let (server, url) = cutting(1).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let download = || server.client().download(&url);
+    let cut = download().retry(RetryPolicy::never()).to_path(&path).await;
+    cut.unwrap_err();
+    let part = std::fs::read_dir(directory.path()).unwrap().next();
+    // Not what the server has, so that it is seen which of both is taken.
+    std::fs::write(part.unwrap().unwrap().path(), [7; SIZE]).unwrap();
+    assert_eq!(download().to_path(&path).await.unwrap(), SIZE as u64);
+    assert!(std::fs::read(&path).unwrap() == [7; SIZE]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn links_stay_and_what_they_name_is_replaced() {
+    let (server, url) = cutting(0).await;
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("sub")).unwrap();
+    for there in [true, false] {
+        let real = directory.path().join("sub").join(format!("real-{there}"));
+        if there {
+            std::fs::write(&real, "old").unwrap();
+        }
+        let link = directory.path().join(format!("link-{there}"));
+        let target = Path::new("sub").join(real.file_name().unwrap());
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        server.client().download(&url).to_path(&link).await.unwrap();
+        assert!(link.is_symlink());
+        assert!(std::fs::read(&real).unwrap() == bytes(SIZE));
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_is_written_to() {
+    use std::os::unix::fs::FileTypeExt;
+
+    let (server, url) = cutting(2).await;
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let path = pipe.clone();
+    let reading = tokio::task::spawn_blocking(move || std::fs::read(path).unwrap());
+    let size = server.client().download(&url).to_path(&pipe).await;
+    assert_eq!(size.unwrap(), SIZE as u64);
+    let about = std::fs::metadata(&pipe).unwrap();
+    assert!(about.file_type().is_fifo());
+    assert!(reading.await.unwrap() == bytes(SIZE));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
 #[tokio::test]

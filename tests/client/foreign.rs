@@ -181,6 +181,60 @@ async fn a_part_of_other_content_is_not_taken() {
 }
 
 #[tokio::test]
+async fn content_of_one_tag_at_two_urls_is_no_mixture() {
+    let server = Foreign::start(|head, _| match head.contains("?id=1 ") {
+        true => answer("etag: \"same\"\r\n", &bytes(SIZE), 400_000),
+        false => answer("etag: \"same\"\r\n", &[7; SIZE], SIZE),
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let download = |id| {
+        let url = format!("{}?id={id}", server.url).parse().unwrap();
+        let download = server.client().download(&url).retry(RetryPolicy::never());
+        download.to_path(&path)
+    };
+    download(1).await.unwrap_err();
+    download(2).await.unwrap();
+    assert!(std::fs::read(&path).unwrap() == [7; SIZE]);
+}
+
+#[tokio::test]
+async fn two_downloads_without_a_tag_have_a_file_each() {
+    let server =
+        Foreign::start(|_, number| answer("", &bytes(SIZE), [400_000, SIZE, SIZE][number]));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let policy = RetryPolicy::default().first_pause(std::time::Duration::from_millis(500));
+    let first = tokio::spawn({
+        let download = server.client().download(&server.url).retry(policy);
+        let path = path.clone();
+        async move { download.to_path(path).await }
+    });
+    while server.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let second = server.client().download(&server.url).to_path(&path).await;
+    assert_eq!(second.unwrap(), SIZE as u64);
+    assert_eq!(first.await.unwrap().unwrap(), SIZE as u64);
+    assert!(std::fs::read(&path).unwrap() == bytes(SIZE));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn content_in_a_coding_is_refused() {
+    for way in WAYS {
+        let server = Foreign::start(|_, _| {
+            let fields = "content-encoding: gzip\r\netag: \"a\"\r\n";
+            answer(fields, &bytes(SIZE), SIZE)
+        });
+        let got = way.get(server.client().download(&server.url)).await;
+        let error = got.unwrap_err().to_string();
+        assert!(error.contains("Content-Encoding"), "{error}");
+        assert_eq!(server.asked(), 1);
+    }
+}
+
+#[tokio::test]
 async fn without_a_length_a_stream_says_why_it_ends() {
     for way in WAYS {
         let server = Foreign::start(|_, number| chunked(&bytes(SIZE), [300_000, SIZE][number]));

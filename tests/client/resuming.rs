@@ -39,6 +39,23 @@ async fn the_same_content_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_stream_with_a_name_goes_on_beyond_what_is_kept_of_it() {
+    let server = Server::disturbed(|_, number| (number == 5).then_some(Instead::Status(500))).await;
+    let store = MemoryUrlStore::new();
+    let content = bytes(2_000_000);
+    let upload = || {
+        let source = Source::read_once(std::io::Cursor::new(content.clone())).replay(200_000);
+        let upload = server.client().upload(source).store(store.clone());
+        upload.fingerprint(named())
+    };
+    let error = upload().retry(RetryPolicy::never()).await.unwrap_err();
+    assert_eq!(error.status().unwrap(), 500);
+    let done = upload().await.unwrap();
+    assert!(done.resumed_from() > 200_000, "{}", done.resumed_from());
+    assert!(server.content(done.url()).await == content);
+}
+
+#[tokio::test]
 async fn what_is_gone_or_other_content_is_begun_anew() {
     let server = Server::start().await;
     let store = MemoryUrlStore::new();

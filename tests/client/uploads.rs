@@ -196,6 +196,7 @@ async fn sources_that_are_not_what_they_were_said_to_be_are_errors() {
     for source in [
         Source::bytes(bytes(9)).length(10),
         read().length(99_999),
+        read().length(1 << 16).replay(1 << 16),
         read().length(100_001),
         Source::path("/does/not/exist"),
         Source::path("/"),

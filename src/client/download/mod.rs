@@ -1,6 +1,7 @@
 //! [`Download`]: the bytes of a finished upload, whatever happens on the way.
 
 mod file;
+mod part;
 mod range;
 
 use std::{fmt, path::Path, pin::Pin, sync::Arc};
@@ -81,10 +82,13 @@ impl Download {
     /// is there; how many bytes it has.
     ///
     /// Until then there is a file with the same name and a suffix beside it. The next download of the same
-    /// content to the same path goes on with it, if the server names its content by an `ETag`.
+    /// content to the same path goes on with it, if the server names its content by an `ETag`. Links stay:
+    /// the file that they name is replaced. A pipe or a device is written to as the bytes come, and the
+    /// next download to it begins anew.
     ///
     /// # Errors
-    /// [`Error::is_not_found`], an error of the file system, and whatever goes wrong on the way.
+    /// [`Error::is_not_found`], an error of the file system, also if another download of the same content
+    /// to the same path is at work, and whatever goes wrong on the way.
     pub async fn to_path(self, path: impl AsRef<Path>) -> Result<u64, Error> {
         file::write(self, path.as_ref()).await
     }
@@ -237,6 +241,9 @@ impl Running {
             opened => opened?,
         };
         let (head, body) = answer.into_parts();
+        if range::is_coded(&head.headers) {
+            return Err(range::coded());
+        }
         let piece = Piece::parse(head.status, &head.headers)?;
         let content = Content::of(&head.headers, &piece);
         let same = match self.offset {

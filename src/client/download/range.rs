@@ -1,6 +1,6 @@
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED},
 };
 
 use crate::client::{Error, error::Kind};
@@ -90,6 +90,20 @@ impl Piece {
             .and_then(content_range)
             .ok_or_else(|| Error::protocol("sends a part without telling which"))
     }
+}
+
+/// Whether the bytes are not the content, but something that was made of it.
+pub(super) fn is_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+pub(super) fn coded() -> Error {
+    Error::new(Kind::Source(
+        "was sent with a Content-Encoding, and it was asked for as it is: is there a proxy that \
+         compresses?"
+            .to_owned(),
+    ))
 }
 
 /// The content is another one than that of which there is a part already.

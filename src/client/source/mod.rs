@@ -63,7 +63,8 @@ impl Source {
     /// A stream of bytes that can be read only once, of unknown length unless [`length`](Self::length)
     /// tells.
     ///
-    /// What the server may not have stored is kept in memory, see [`replay`](Self::replay).
+    /// What the server may not have stored is kept in memory, see [`replay`](Self::replay). An upload that
+    /// was interrupted reads the stream from its first byte again and drops what is stored.
     pub fn stream(stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
         Self::new(Inner::Stream(stream.boxed()))
     }
@@ -106,8 +107,8 @@ impl Source {
         self
     }
 
-    /// How many bytes there are. More or fewer end the upload with an error. Default: what the source
-    /// says itself; of a stream nothing is known.
+    /// How many bytes there are. More or fewer end the upload with an error: the last bytes of a stream
+    /// are sent when it has ended. Default: what the source says itself; of a stream nothing is known.
     pub fn length(mut self, bytes: u64) -> Self {
         self.length = Some(bytes);
         self

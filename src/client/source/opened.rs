@@ -229,7 +229,7 @@ impl Opened {
             whole => whole,
         };
         let size = length.div_ceil(parts.max(1)).max(1);
-        let starts = (0..length).step_by(usize::try_from(size).unwrap_or(usize::MAX));
+        let starts = (0..length.div_ceil(size)).map(|number| number * size);
         Ok(starts
             .map(|start| Self {
                 data: match &whole {

@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, io, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures::{StreamExt, stream::BoxStream};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,6 +19,8 @@ pub(crate) struct Replay {
     capacity: usize,
     declared: Option<u64>,
     ended: bool,
+    /// Whether any of it was read.
+    given: bool,
 }
 
 impl Replay {
@@ -36,6 +38,7 @@ impl Replay {
             capacity,
             declared,
             ended: false,
+            given: false,
         }
     }
 
@@ -61,7 +64,12 @@ impl Replay {
 
     /// Reads until `want` bytes from `offset` on are kept, the stream ends or is slow, or no more fits;
     /// how many there are. Waits for at least one, or the end. Cancel-safe.
+    ///
+    /// Before anything was read it may begin at any offset: an upload goes on that was interrupted.
     pub(super) async fn fill(&mut self, offset: u64, want: u64) -> Result<u64, Error> {
+        if offset > self.end && !self.given {
+            self.skip(offset).await?;
+        }
         if offset < self.start || offset > self.end {
             return Err(Error::new(Kind::Source(
                 "is a stream, and the bytes the server asks for are gone: keep more with \
@@ -89,11 +97,54 @@ impl Replay {
             }
             self.keep()?;
         }
+        // The last bytes make the upload whole, so they wait for the end that was announced.
+        while !self.ended
+            && self.declared == Some(self.end)
+            && offset.saturating_add(want) >= self.end
+        {
+            self.next().await?;
+            if !self.spare.is_empty() {
+                return Err(too_long(self.end));
+            }
+        }
         Ok((self.end - offset).min(want))
     }
 
+    /// Drops everything before `offset`.
+    async fn skip(&mut self, offset: u64) -> Result<(), Error> {
+        self.kept.clear();
+        self.start = self.end;
+        while self.end < offset {
+            self.next().await?;
+            if self.ended {
+                return Err(Error::new(Kind::Source(format!(
+                    "ended after {} bytes, and the server has {offset}: it is not what was uploaded \
+                     before",
+                    self.end
+                ))));
+            }
+            let count = (self.spare.len() as u64).min(offset - self.end);
+            self.spare.advance(count as usize);
+            self.end += count;
+            self.start = self.end;
+        }
+        Ok(())
+    }
+
+    /// Has something to spare, unless the stream has ended or gave nothing.
+    async fn next(&mut self) -> Result<(), Error> {
+        if self.spare.is_empty() && !self.ended {
+            match self.stream.next().await.transpose().map_err(Error::read)? {
+                Some(piece) => self.spare = piece,
+                None => self.end()?,
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes from `offset` on that are kept, at most `max`.
-    pub(super) fn read(&self, offset: u64, max: usize) -> Bytes {
+    pub(super) fn read(&mut self, offset: u64, max: usize) -> Bytes {
+        self.given = true;
         let mut at = self.start;
         for piece in &self.kept {
             let next = at + piece.len() as u64;
@@ -122,9 +173,7 @@ impl Replay {
         if let Some(declared) = self.declared
             && self.end > declared
         {
-            return Err(Error::new(Kind::Source(format!(
-                "is longer than the {declared} bytes it was said to be"
-            ))));
+            return Err(too_long(declared));
         }
         if let Some(last) = self.kept.back_mut()
             && last.len() + count <= SMALL
@@ -149,6 +198,12 @@ impl Replay {
             _ => Ok(()),
         }
     }
+}
+
+fn too_long(declared: u64) -> Error {
+    Error::new(Kind::Source(format!(
+        "is longer than the {declared} bytes it was said to be"
+    )))
 }
 
 /// How long to wait for more once there is something to send.
@@ -189,6 +244,37 @@ mod tests {
             replay.declared = Some(declared);
             assert_eq!(replay.fill(0, 10).await.is_ok(), good, "{declared}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_last_bytes_wait_for_the_end() {
+        // All that was announced fits, and the stream goes on.
+        for pieces in [&["abc", "def", "", "g"][..], &["abcdefg"]] {
+            let mut replay = replay(pieces, 6);
+            replay.declared = Some(6);
+            assert_eq!(replay.fill(0, 4).await.unwrap(), 4);
+            for _ in 0..2 {
+                assert!(replay.fill(0, 6).await.unwrap_err().is_source());
+            }
+        }
+        let mut replay = replay(&["abc", "def", ""], 6);
+        replay.declared = Some(6);
+        assert_eq!(replay.fill(0, 6).await.unwrap(), 6);
+    }
+
+    #[tokio::test]
+    async fn what_was_uploaded_before_is_dropped() {
+        let mut replay = replay(&["abc", "def", "ghi", "j"], 3);
+        assert_eq!(replay.fill(0, 100).await.unwrap(), 3);
+        replay.release(7);
+        assert_eq!(replay.fill(7, 100).await.unwrap(), 3);
+        assert_eq!(replay.read(7, 100), "hi");
+        // Bytes were given away that nobody asked for.
+        replay.release(20);
+        assert!(replay.fill(20, 1).await.unwrap_err().is_source());
+        let mut short = super::tests::replay(&["abc"], 3);
+        let error = short.fill(4, 1).await.unwrap_err();
+        assert!(error.to_string().contains("ended after 3"), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

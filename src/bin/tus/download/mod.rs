@@ -68,7 +68,7 @@ impl Download {
         let client = head.watch(self.connection.client(&self.url)?);
         let url = client.endpoint();
         match &self.output_file {
-            Some(path) if path.as_os_str() == "-" => to_stdout(&client, url, screen).await,
+            Some(path) if is_stdout(path) => to_stdout(&client, url, screen).await,
             Some(path) if !path.is_dir() => {
                 let size = to_file(&client, url, path, screen).await?;
                 told(screen, url, path, size)
@@ -102,6 +102,13 @@ impl Head {
             .or_else(|| name::safe(url.path().rsplit('/').next().unwrap_or_default()))
             .unwrap_or_else(|| "download".into())
     }
+}
+
+/// The line with the file's name would be amid its content.
+fn is_stdout(path: &Path) -> bool {
+    ["-", "/dev/stdout"]
+        .iter()
+        .any(|name| path.as_os_str() == *name)
 }
 
 async fn to_file(client: &Client, url: &Uri, path: &Path, screen: &Screen) -> Result<u64> {
@@ -177,8 +184,11 @@ fn place(staged: &Path, directory: &Path, name: &str) -> Result<PathBuf> {
                 return Err(error).with_context(|| format!("cannot write {}", path.display()));
             }
         }
-        fs::rename(staged, &path)
-            .with_context(|| format!("the download stays in {}", staged.display()))?;
+        if let Err(error) = fs::rename(staged, &path) {
+            let _ = fs::remove_file(&path);
+            return Err(error)
+                .with_context(|| format!("the download stays in {}", staged.display()));
+        }
         return Ok(path);
     }
     bail!(
@@ -217,5 +227,12 @@ mod tests {
             assert_eq!(path, dir.path().join(expected));
             assert_eq!(fs::read_to_string(path).unwrap(), content);
         }
+    }
+
+    #[test]
+    fn nothing_is_left_where_it_could_not_go() {
+        let dir = tempdir().unwrap();
+        place(&dir.path().join("gone"), dir.path(), "a.txt").unwrap_err();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }
