@@ -1,10 +1,11 @@
 //! The client end to end over loopback: one client at a time sends a body to a sink that counts its bytes.
 //!
-//! `cargo bench --bench client` measures this library's client next to hyper's own, which sends the same bytes in the
-//! same requests and knows nothing of tus. That is the floor of the machine, so read the ratios and not the absolute
-//! figures. Every client runs in a process of its own: its CPU time and its peak memory are its own, the sink's are not
-//! counted. It wants a quiet machine: who shares the cores costs a client of several threads more than hyper's one, and
-//! bodies in memory go at several GB/s, where that is seen first. tus-js-client, tuspy and aiotus take part where they can, in the versions that `tests/interop` pins.
+//! `cargo bench --bench client --features client` measures this library's client next to hyper's own, which sends the
+//! same bytes in the same requests and knows nothing of tus. That is the floor of the machine, so read the ratios and not
+//! the absolute figures. Every client runs in a process of its own: its CPU time and its peak memory are its own, the
+//! sink's are not counted. It wants a quiet machine: who shares the cores costs a client of several threads more than
+//! hyper's one, and bodies in memory go at several GB/s, where that is seen first.
+//! tus-js-client, tuspy and aiotus take part where they can, in the versions that `tests/interop` pins.
 //! See `--help` for sizes and selection.
 
 mod options;

@@ -6,7 +6,7 @@ use crate::{
 };
 
 pub(crate) const HELP: &str = "\
-cargo bench --bench client -- [options]
+cargo bench --bench client --features client -- [options]
 
   --quick              a small body, one round: does it still run? (seconds)
   --rounds N           interleaved rounds, the median counts (default 5)
