@@ -34,7 +34,7 @@ fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
         match fs::read_link(&path) {
-            Ok(next) => path = path.parent().unwrap_or(Path::new("")).join(next),
+            Ok(next) => path = path.with_file_name(next),
             Err(_) => return Ok(path),
         }
     }
