@@ -152,9 +152,9 @@ async fn a_part_that_is_whole_only_wants_its_name() {
     cut.unwrap_err();
     let part = std::fs::read_dir(directory.path()).unwrap().next();
     // Not what the server has, so that it is seen which of both is taken.
-    std::fs::write(part.unwrap().unwrap().path(), [7; SIZE]).unwrap();
+    std::fs::write(part.unwrap().unwrap().path(), vec![7; SIZE]).unwrap();
     assert_eq!(download().to_path(&path).await.unwrap(), SIZE as u64);
-    assert!(std::fs::read(&path).unwrap() == [7; SIZE]);
+    assert!(std::fs::read(&path).unwrap() == vec![7; SIZE]);
 }
 
 #[cfg(unix)]
