@@ -272,10 +272,11 @@ async fn a_url_by_hand_is_above_the_store() {
 #[tokio::test]
 async fn a_stream_that_is_too_short_for_its_upload_is_told_so() {
     let server = Server::start().await;
-    let half = server.client().upload(bytes(2_000_000)).stop_at(1_000);
+    let half = server.client().upload(bytes(2_000_000)).stop_at(65_536);
     let half = half.await.unwrap();
-    let short = bytes(2_000_000)[..1_000].to_vec();
-    let stream = Source::read_once(std::io::Cursor::new(short));
+    let short = bytes(2_000_000)[..65_536].to_vec();
+    // Its end is seen when it is asked for more, not before.
+    let stream = Source::read_once(std::io::Cursor::new(short)).replay(65_536);
     let upload = server.client().upload(stream).resume_at(half.url().clone());
     let error = upload.await.unwrap_err();
     assert!(error.is_source(), "{error}");
