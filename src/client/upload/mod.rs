@@ -18,6 +18,7 @@ use super::{
     Client, Error, Fingerprint, Handle, Progress, RateLimit, RetryPolicy, Source, UrlStore,
     handle::{Command, Commands},
     progress::{Callback, Meter},
+    uri::Shown,
 };
 use crate::protocol::{Algorithm, Metadata};
 
@@ -247,6 +248,9 @@ impl Upload {
     }
 
     /// Keeps the upload's URL, so that the same content goes on where it was. Default: none.
+    ///
+    /// An entry belongs to an endpoint and its query, not to a user: credentials are no part of it. Users
+    /// of one endpoint who must not see each other's uploads need a store each.
     pub fn store(self, store: impl UrlStore) -> Self {
         self.shared_store(Arc::new(store))
     }
@@ -278,8 +282,8 @@ impl Upload {
         self.set(|settings| settings.resume.queries = QueryUrls::Stored)
     }
 
-    /// Goes on with the upload at this URL, which has to exist. Default: what the store has, else a new
-    /// one.
+    /// Goes on with the upload at this URL, which has to exist. User and password in it are sent to its
+    /// origin. Default: what the store has, else a new one.
     pub fn resume_at(self, url: Uri) -> Self {
         self.set(|settings| settings.resume_at = Some(url))
     }
@@ -352,7 +356,9 @@ impl fmt::Debug for Upload {
 }
 
 /// What was uploaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` shows no query: there may be a token in it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Uploaded {
     url: Uri,
     size: u64,
@@ -376,5 +382,15 @@ impl Uploaded {
     #[must_use]
     pub fn resumed_from(&self) -> u64 {
         self.resumed
+    }
+}
+
+impl fmt::Debug for Uploaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uploaded")
+            .field("url", &Shown(&self.url))
+            .field("size", &self.size)
+            .field("resumed", &self.resumed)
+            .finish()
     }
 }

@@ -11,9 +11,10 @@ use super::{
 use crate::{
     client::{
         Cancel, Client, Error, NewUpload,
+        config::Login,
         error::Kind,
         handle::{Command, Commands},
-        options::bare,
+        options::filed,
         progress::{Meter, Share},
         source::Opened,
     },
@@ -30,7 +31,7 @@ impl Upload {
         let Self {
             client,
             source,
-            settings,
+            mut settings,
         } = self;
         let metadata = Metadata::from_pairs(settings.metadata.iter().map(|(k, v)| (k, v)))
             .map_err(|error| {
@@ -40,12 +41,18 @@ impl Upload {
                 .because(error)
             })?;
         let mut source = commands.unless_canceled(source.open()).await??;
-        let endpoint = bare(client.endpoint());
+        let endpoint = filed(client.endpoint());
         let resume = settings.resume.clone();
         let opening = Record::open(endpoint, resume, &mut source, metadata.clone());
         let record = commands.unless_canceled(opening).await??;
         let client = match settings.retry.clone() {
             Some(policy) => client.with_policy(policy),
+            None => client,
+        };
+        let (login, resume_at) = settings.resume_at.as_ref().map(Login::split).unzip();
+        settings.resume_at = resume_at;
+        let client = match login.flatten() {
+            Some(login) => client.with_login(login),
             None => client,
         };
         let run = Run {
