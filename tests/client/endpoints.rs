@@ -32,7 +32,7 @@ async fn a_header_source_that_hangs_is_an_error() {
     });
     let client = Client::with_service("http://localhost/files".parse().unwrap(), service)
         .answer_timeout(Duration::from_secs(5))
-        .header_source(|| std::future::pending());
+        .header_source(std::future::pending);
     let asked = tokio::time::timeout(Duration::from_secs(60), client.create(NewUpload::new(1)));
     let error = asked.await.expect("it ends").unwrap_err();
     assert!(error.to_string().contains("headers"), "{error}");
