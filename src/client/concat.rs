@@ -4,7 +4,7 @@ use super::{
     Client, Created, Error,
     create::{attach, created},
     exchange::Call,
-    uri::Origin,
+    uri::{Origin, split_userinfo},
 };
 use crate::protocol::{Metadata, header::UPLOAD_CONCAT};
 
@@ -51,6 +51,6 @@ fn spelled(part: &Uri, endpoint: &Uri) -> String {
         true => part
             .path_and_query()
             .map_or_else(|| part.path().to_owned(), ToString::to_string),
-        false => part.to_string(),
+        false => split_userinfo(part).1.to_string(),
     }
 }

@@ -1,7 +1,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use tokio::time::timeout;
 use tower::BoxError;
 
 use super::{
@@ -28,7 +29,8 @@ pub enum HttpVersion {
 /// Closures that return a future are one, see [`Client::header_source`](super::Client::header_source).
 #[async_trait]
 pub trait HeaderSource: Send + Sync + 'static {
-    /// The headers of the next request. An error ends the operation; it is not tried again.
+    /// The headers of the next request. An error ends the operation; it is not tried again. Nor is one
+    /// that takes longer than [`Client::answer_timeout`](super::Client::answer_timeout).
     async fn headers(&self) -> Result<HeaderMap, BoxError>;
 }
 
@@ -44,7 +46,8 @@ where
 }
 
 /// An answer, as an observer sees it.
-#[derive(Debug)]
+///
+/// `Debug` shows no values of fields and no query: there may be cookies and tokens.
 #[non_exhaustive]
 pub struct Answer<'a> {
     /// The request's method, the one that was meant.
@@ -59,6 +62,19 @@ pub struct Answer<'a> {
     pub elapsed: Duration,
 }
 
+impl fmt::Debug for Answer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.headers.keys().collect();
+        f.debug_struct("Answer")
+            .field("method", self.method)
+            .field("uri", &Shown(self.uri))
+            .field("status", &self.status)
+            .field("headers", &headers)
+            .field("elapsed", &self.elapsed)
+            .finish()
+    }
+}
+
 type OnRequest = dyn Fn(&mut Request<()>) + Send + Sync;
 type OnResponse = dyn Fn(&Answer<'_>) + Send + Sync;
 
@@ -69,6 +85,8 @@ pub(crate) struct Config {
     pub(crate) endpoint: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) header_source: Option<Arc<dyn HeaderSource>>,
+    /// From URLs of uploads.
+    pub(crate) logins: Vec<Login>,
     /// Besides the endpoint's.
     pub(crate) trusted: Vec<Origin>,
     pub(crate) connections: Connections,
@@ -98,15 +116,16 @@ pub(crate) enum RequestIds {
 
 impl Config {
     pub(crate) fn new(endpoint: &Uri) -> Self {
-        let (userinfo, endpoint) = split_userinfo(endpoint);
+        let (login, endpoint) = Login::split(endpoint);
         let mut headers = HeaderMap::new();
-        if let Some(userinfo) = userinfo {
-            headers.insert(header::AUTHORIZATION, basic(userinfo));
+        if let Some(login) = login {
+            headers.insert(header::AUTHORIZATION, login.basic);
         }
         Self {
             endpoint,
             headers,
             header_source: None,
+            logins: Vec::new(),
             trusted: Vec::new(),
             connections: Connections::default(),
             stall_timeout: Duration::from_secs(60),
@@ -129,17 +148,55 @@ impl Config {
         }
         let mut headers = self.headers.clone();
         if let Some(source) = &self.header_source {
-            for (name, value) in source.headers().await? {
-                let Some(name) = name else { continue };
-                headers.insert(name, secret(value));
-            }
+            let asked = timeout(self.answer_timeout, source.headers()).await;
+            let late = |_| format!("no headers within {:?}", self.answer_timeout);
+            replace(&mut headers, asked.map_err(late)??);
         }
         Ok(headers)
     }
 
-    pub(crate) fn add_header(&mut self, name: HeaderName, value: HeaderValue) {
-        self.headers.insert(name, secret(value));
+    pub(crate) fn add_headers(&mut self, headers: HeaderMap) {
+        replace(&mut self.headers, headers);
     }
+}
+
+/// User and password that came with a URL, for its origin alone.
+#[derive(Clone)]
+pub(crate) struct Login {
+    origin: Option<Origin>,
+    basic: HeaderValue,
+}
+
+impl Login {
+    /// What stands in the URL, and the URL without it.
+    pub(crate) fn split(uri: &Uri) -> (Option<Self>, Uri) {
+        let (userinfo, bare) = split_userinfo(uri);
+        let login = userinfo.map(|userinfo| Self {
+            origin: Origin::of(&bare),
+            basic: basic(userinfo),
+        });
+        (login, bare)
+    }
+
+    /// Adds it to a request to `uri`, unless that has a header of the user's, or goes elsewhere.
+    pub(crate) fn add(&self, uri: &Uri, headers: &mut HeaderMap) {
+        if self.origin == Origin::of(uri) {
+            let entry = headers.entry(header::AUTHORIZATION);
+            entry.or_insert_with(|| self.basic.clone());
+        }
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Login").field(&self.origin).finish()
+    }
+}
+
+/// Puts `new` in the place of those of the same names.
+fn replace(headers: &mut HeaderMap, new: HeaderMap) {
+    let secrets = new.into_iter();
+    headers.extend(secrets.map(|(name, value)| (name, secret(value))));
 }
 
 impl fmt::Debug for Config {
@@ -202,6 +259,8 @@ fn percent_decoded(text: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     #[test]
@@ -221,10 +280,10 @@ mod tests {
     #[tokio::test]
     async fn user_headers_go_to_trusted_origins_only() {
         let mut config = Config::new(&Uri::from_static("https://u:p@a.org/files"));
-        config.add_header(
+        config.add_headers(HeaderMap::from_iter([(
             HeaderName::from_static("x-key"),
             HeaderValue::from_static("hidden"),
-        );
+        )]));
         config.trusted = Origin::of(&Uri::from_static("https://b.org"))
             .into_iter()
             .collect();

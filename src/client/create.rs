@@ -1,4 +1,4 @@
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use bytes::Bytes;
 use http::{
@@ -11,7 +11,7 @@ use super::{
     append::{Loaded, OCTETS},
     exchange::{Call, Head, Outgoing},
     inspect::{expires, offset},
-    uri::{is_downgrade, resolve},
+    uri::{Shown, is_downgrade, resolve},
 };
 use crate::protocol::{
     Length, Metadata,
@@ -84,7 +84,9 @@ impl NewUpload {
 }
 
 /// An upload that was created.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` shows no query: there may be a token in it.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Created {
     /// Where it is: absolute.
@@ -93,6 +95,16 @@ pub struct Created {
     pub offset: Option<u64>,
     /// When it will be gone if it is not finished.
     pub expires: Option<SystemTime>,
+}
+
+impl fmt::Debug for Created {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Created")
+            .field("url", &Shown(&self.url))
+            .field("offset", &self.offset)
+            .field("expires", &self.expires)
+            .finish()
+    }
 }
 
 impl Client {

@@ -3,7 +3,7 @@ use std::{error, fmt, io, time::Duration};
 use http::{StatusCode, Uri};
 use tower::BoxError;
 
-use super::uri::Shown;
+use super::uri::{Shown, split_userinfo};
 use crate::protocol::{Algorithm, Extension};
 
 /// Why a request or an upload failed, and what to do about it.
@@ -133,7 +133,7 @@ impl Error {
     /// The error with the upload's URL, unless it has one.
     pub(crate) fn of_upload(mut self, url: Option<&Uri>) -> Self {
         if self.0.url.is_none() {
-            self.0.url = url.cloned();
+            self.0.url = url.map(|url| split_userinfo(url).1);
         }
         self
     }
@@ -222,6 +222,12 @@ impl Error {
     #[must_use]
     pub fn is_canceled(&self) -> bool {
         self.0.kind == Kind::Canceled
+    }
+
+    /// Whether the URL store failed.
+    #[must_use]
+    pub fn is_store(&self) -> bool {
+        self.0.kind == Kind::Store
     }
 
     /// Whether another upload of the same content to the same endpoint is at work.
@@ -447,9 +453,10 @@ mod tests {
             assert!(text.contains("https://example.org/files/1"), "{text}");
             assert!(!text.contains("word") && !text.contains("hidden"), "{text}");
         }
-        assert_eq!(error.upload_url(), Some(&url));
+        let bare = Uri::from_static("https://example.org/files/1?token=hidden");
+        assert_eq!(error.upload_url(), Some(&bare));
         let error = error.of_part();
-        assert_eq!((error.upload_url(), error.part_url()), (None, Some(&url)));
+        assert_eq!((error.upload_url(), error.part_url()), (None, Some(&bare)));
         let text = error.to_string();
         assert!(
             text.contains("(part https://example.org/files/1?"),

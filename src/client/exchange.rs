@@ -18,7 +18,7 @@ use tower::BoxError;
 use super::{
     Answer, Body, Client, Error,
     body::{BodySender, Pulse},
-    config::{Config, Methods, RequestIds},
+    config::{Config, Login, Methods, RequestIds},
     error::{Kind, Refusal},
     reason::reason,
     transport::Answered,
@@ -30,17 +30,22 @@ use crate::protocol::header::{TUS_RESUMABLE, X_HTTP_METHOD_OVERRIDE};
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     pub(crate) method: Method,
+    /// Without userinfo.
     pub(crate) uri: Uri,
     /// The operation's own; they are above the user's.
     pub(crate) headers: HeaderMap,
+    /// What the URL had.
+    login: Option<Login>,
 }
 
 impl Call {
     pub(crate) fn new(method: Method, uri: &Uri) -> Self {
+        let (login, uri) = Login::split(uri);
         Self {
             method,
-            uri: uri.clone(),
+            uri,
             headers: HeaderMap::new(),
+            login,
         }
     }
 
@@ -184,6 +189,9 @@ async fn head(config: &Config, call: &Call, length: Option<u64>) -> Result<Reque
     let own = config.user_headers(&call.uri).await;
     let own = own.map_err(|error| Error::new(Kind::Headers).because(error))?;
     headers.extend(own);
+    for login in call.login.iter().chain(&config.logins) {
+        login.add(&call.uri, headers);
+    }
     headers.extend(call.headers.clone());
     if let Some(length) = length
         && [Method::POST, Method::PATCH].contains(&call.method)

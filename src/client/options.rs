@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, Method, Uri};
+use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use super::{Client, Error, exchange::Call, inspect::malformed};
@@ -133,11 +134,20 @@ pub(crate) struct Known {
     is_silent: AtomicBool,
 }
 
-/// The endpoint's spelling in messages and stores: without userinfo and query.
-pub(crate) fn bare(uri: &Uri) -> String {
+/// The endpoint's spelling in stores: without userinfo, and of its query, which may hold a token, what
+/// tells it from others.
+pub(crate) fn filed(uri: &Uri) -> String {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = uri.path().parse().ok();
-    Uri::from_parts(parts).map_or_else(|_| uri.path().to_owned(), |uri| uri.to_string())
+    let bare = Uri::from_parts(parts);
+    let bare = bare.map_or_else(|_| uri.path().to_owned(), |uri| uri.to_string());
+    match uri.query() {
+        Some(query) => {
+            let [a, b, c, d, ..] = <[u8; 32]>::from(Sha256::digest(query));
+            format!("{bare}?#{a:02x}{b:02x}{c:02x}{d:02x}")
+        }
+        None => bare,
+    }
 }
 
 fn names(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {

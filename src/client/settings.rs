@@ -11,7 +11,7 @@ use tower::{BoxError, Service};
 
 use super::{
     Answer, Body, Error, HeaderSource, HttpVersion, Proxy, RateLimit, RetryPolicy, Tls,
-    config::{Config, Methods, RequestIds},
+    config::{Config, Login, Methods, RequestIds},
     options::Known,
     transport::{Hyper, InProcess, Transport},
     uri::Origin,
@@ -81,7 +81,8 @@ enum Reach {
 impl Client {
     /// A client of the server whose uploads are created at `endpoint`: an absolute http or https URL.
     ///
-    /// User and password in the URL are sent as Basic authorization.
+    /// User and password in the URL are sent as Basic authorization, to its origin; so are those in the URL
+    /// of an upload that is named to a method. A header that is set is above both.
     pub fn new(endpoint: Uri) -> Self {
         Self {
             config: Arc::new(Config::new(&endpoint)),
@@ -144,18 +145,12 @@ impl Client {
     ///     .header(AUTHORIZATION, HeaderValue::from_static("Bearer TOKEN"));
     /// ```
     pub fn header(self, name: HeaderName, value: HeaderValue) -> Self {
-        self.configure(|config| config.add_header(name, value))
+        self.headers(HeaderMap::from_iter([(name, value)]))
     }
 
     /// Several headers, see [`header`](Self::header).
     pub fn headers(self, headers: HeaderMap) -> Self {
-        self.configure(|config| {
-            for (name, value) in headers {
-                if let Some(name) = name {
-                    config.add_header(name, value);
-                }
-            }
-        })
+        self.configure(|config| config.add_headers(headers))
     }
 
     /// Asked for headers before each request; they replace those of the same name. Default: none.
@@ -253,6 +248,9 @@ impl Client {
 
     /// Called with the head of each request right before it is sent; it may change it. It sees
     /// credentials. Default: none.
+    ///
+    /// It is called for every origin, behind redirects too, and nobody takes out what it adds:
+    /// credentials belong into [`header`](Self::header) or [`header_source`](Self::header_source).
     pub fn on_request(self, observe: impl Fn(&mut Request<()>) + Send + Sync + 'static) -> Self {
         self.configure(|config| config.on_request = Some(Arc::new(observe)))
     }
@@ -268,6 +266,15 @@ impl Client {
         Self {
             server,
             ..self.retry(policy)
+        }
+    }
+
+    /// The same client, of the same server, which knows who asks there.
+    pub(crate) fn with_login(self, login: Login) -> Self {
+        let server = Arc::clone(&self.server);
+        Self {
+            server,
+            ..self.configure(|config| config.logins.push(login))
         }
     }
 

@@ -76,15 +76,18 @@ pub(crate) fn split_userinfo(uri: &Uri) -> (Option<&str>, Uri) {
 }
 
 /// The reference as seen from an absolute `base` (RFC 3986, section 5.2): absolute, without a scheme,
-/// without a host, or relative. `None` if the result is no URL. A fragment is dropped.
+/// without a host, or relative. `None` if the result is no URL. A fragment is dropped, and userinfo: it
+/// is not for a server to say who asks.
 pub(crate) fn resolve(base: &Uri, reference: &str) -> Option<Uri> {
     let reference = reference.trim().split('#').next().unwrap_or_default();
-    if has_scheme(reference) {
-        return reference.parse().ok().filter(is_web);
-    }
     let scheme = base.scheme_str()?;
-    if let Some(rest) = reference.strip_prefix("//") {
-        return format!("{scheme}://{rest}").parse().ok().filter(is_web);
+    let absolute = match reference.strip_prefix("//") {
+        Some(rest) => Some(format!("{scheme}://{rest}")),
+        None => has_scheme(reference).then(|| reference.to_owned()),
+    };
+    if let Some(absolute) = absolute {
+        let uri = absolute.parse().ok().filter(is_web)?;
+        return Some(split_userinfo(&uri).1);
     }
     let authority = base.authority()?;
     let (path, query) = match reference.split_once('?') {
@@ -172,6 +175,8 @@ mod tests {
             ("g/./h", "http://a/b/c/g/h"),
             ("g/../h", "http://a/b/c/h"),
             ("https://h:1/x", "https://h:1/x"),
+            ("https://u:p@h:1/x", "https://h:1/x"),
+            ("//u@h/x?y", "http://h/x?y"),
             ("a:b/c", ""),
             ("ftp://h/x", ""),
             ("http:///x", ""),

@@ -17,5 +17,7 @@ mod storage;
 mod support;
 #[cfg(unix)]
 mod terminal;
+#[cfg(unix)]
+mod trouble;
 mod upload;
 mod uploads;

@@ -1,11 +1,13 @@
 //! What is known of the public types without running anything.
 
-use std::future::IntoFuture;
+use std::{future::IntoFuture, time::UNIX_EPOCH};
 
+use http::Uri;
 use tower_tus::client::{
-    Body, Client, Controller, Download, Error, Fingerprint, Handle, MemoryUrlStore, Progress,
-    Proxy, RateLimit, RetryPolicy, ServerInfo, Source, Tls, Upload, UploadInfo, Uploaded,
-    url_store::{Claim, StoredUpload},
+    Answer, Body, Client, Controller, Download, Error, Fingerprint, Handle, MemoryUrlStore,
+    NewUpload, Progress, Proxy, RateLimit, RetryPolicy, ServerInfo, Source, Tls, Upload,
+    UploadInfo, Uploaded,
+    url_store::{Claim, Key, StoredPart, StoredUpload},
 };
 
 fn shared<T: Send + Sync + std::fmt::Debug>() {}
@@ -42,7 +44,10 @@ fn futures_can_be_spawned_and_are_small() {
     }
     let client = || Client::new("http://localhost/files".parse().unwrap());
     let upload = client().upload(Source::bytes("x"));
-    assert!(spawned(upload.into_future()) <= 16);
+    let boxed = upload.into_future();
+    let inside = size_of_val(&*boxed);
+    assert_eq!(spawned(boxed), 16);
+    assert!(inside < 8192, "{inside}");
     let (client, url) = (client(), "http://localhost/files/a".parse().unwrap());
     for size in [
         spawned(client.options()),
@@ -51,5 +56,44 @@ fn futures_can_be_spawned_and_are_small() {
         spawned(client.download(&url).bytes(1)),
     ] {
         assert!(size < 4096, "{size}");
+    }
+}
+
+#[tokio::test]
+async fn debug_shows_no_query_and_no_value_of_a_header() {
+    let url: Uri = "http://localhost/files/a?sig=hidden".parse().unwrap();
+    let mut stored = StoredUpload::new(Key::new("print", "http://localhost/files"), UNIX_EPOCH);
+    stored.url = Some(url.clone());
+    stored.parts.push(StoredPart {
+        url: url.clone(),
+        start: 0,
+        length: 1,
+    });
+    let shown = format!("{stored:?}");
+    assert!(!shown.contains("hidden"), "{shown}");
+    assert!(shown.contains("/files/a"), "{shown}");
+
+    let server = tower::service_fn(|_: http::Request<Body>| async {
+        let answer = http::Response::builder()
+            .status(201)
+            .header("location", "/files/a?sig=hidden")
+            .header("set-cookie", "hidden")
+            .header("upload-offset", "0");
+        Ok::<_, std::convert::Infallible>(answer.body(String::new()).unwrap())
+    });
+    let (tell, told) = std::sync::mpsc::channel();
+    let client = Client::with_service("http://localhost/files?key=hidden".parse().unwrap(), server)
+        .on_response(move |answer: &Answer<'_>| tell.send(format!("{answer:?}")).unwrap());
+    let created = client.create(NewUpload::new(7)).await.unwrap();
+    assert_eq!(created.url, url);
+    let uploaded = client.upload(Source::bytes("")).await.unwrap();
+    assert_eq!(*uploaded.url(), url);
+    let answers: Vec<_> = told.try_iter().collect();
+    assert!(answers[0].contains("set-cookie"), "{answers:?}");
+    for shown in answers
+        .into_iter()
+        .chain([format!("{created:?}"), format!("{uploaded:?}")])
+    {
+        assert!(!shown.contains("hidden"), "{shown}");
     }
 }

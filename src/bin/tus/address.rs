@@ -106,11 +106,17 @@ fn shown_text(text: &str) -> String {
     printable(&format!("{scheme}{rest}{query}"))
 }
 
-/// A stranger's text on a terminal: one line without control characters.
+/// A stranger's text on a terminal: one line without what a terminal would obey.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| if is_obeyed(c) { '\u{fffd}' } else { c })
         .collect()
+}
+
+/// Control characters, and those that turn the direction of what follows.
+pub(crate) fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn header(line: &str) -> Option<(HeaderName, HeaderValue)> {
@@ -174,5 +180,6 @@ mod tests {
     #[test]
     fn what_a_stranger_sends_cannot_move_the_cursor() {
         assert_eq!(printable("a\x1b[2Jb\nc"), "a\u{fffd}[2Jb\u{fffd}c");
+        assert_eq!(printable("a\u{202e}b"), "a\u{fffd}b");
     }
 }

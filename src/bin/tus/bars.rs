@@ -8,7 +8,10 @@ use std::{
 use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressStyle};
 use tower_tus::client::Progress;
 
-use crate::screen::{Screen, Shown};
+use crate::{
+    address::printable,
+    screen::{Screen, Shown},
+};
 
 /// One transfer, watched. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -63,17 +66,18 @@ impl Whole {
 
 impl Watch {
     pub(crate) fn new(screen: &Screen, name: &str, whole: Option<&Whole>) -> Self {
+        let name = printable(name);
         let bar = screen.bar(
             whole.map(|Whole(bar)| bar),
             style("{prefix} {spinner} {msg}"),
         );
         if let Some(bar) = &bar {
-            bar.set_prefix(pad(name));
+            bar.set_prefix(pad(&name));
             bar.tick();
         }
         Self(Arc::new(Inner {
             screen: screen.clone(),
-            name: name.to_owned(),
+            name,
             bar,
             whole: whole.cloned(),
             state: Mutex::new(State {

@@ -4,6 +4,8 @@ use std::{fmt, process::ExitCode};
 
 use tower_tus::client::Error;
 
+use crate::address::printable;
+
 /// What a script can act upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -124,7 +126,7 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// One line. Some errors tell their causes themselves, and what a store answers may be long.
+/// One line, fit for a terminal. Some errors tell their causes themselves, and what a store answers may be long.
 pub(crate) fn explain(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -134,7 +136,7 @@ pub(crate) fn explain(error: &anyhow::Error) -> String {
         }
     }
     let lines: Vec<_> = text.lines().map(str::trim).collect();
-    let line = lines.join(" ");
+    let line = printable(&lines.join(" "));
     match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
@@ -156,6 +158,10 @@ mod tests {
             .context("sending: 403\n  <b/>\n")
             .context("cannot");
         assert_eq!(explain(&error), "cannot: sending: 403 <b/>");
+        assert_eq!(
+            explain(&anyhow!("cannot read a\x1b[31m")),
+            "cannot read a\u{fffd}[31m"
+        );
         let long = explain(&anyhow!("é".repeat(2 * LONGEST)));
         assert_eq!(long.chars().count(), LONGEST + 1);
     }

@@ -1,6 +1,6 @@
 //! `tus info`, `tus metadata` and `tus options`: what a server says, on lines.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -170,9 +170,14 @@ fn offer_json(info: &ServerInfo) -> Value {
 }
 
 /// RFC 3339, to the second.
+/// What has no such spelling is told as the nearest that has.
 pub(crate) fn time(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+    let end = SystemTime::UNIX_EPOCH + LAST;
+    humantime::format_rfc3339_seconds(time.clamp(SystemTime::UNIX_EPOCH, end)).to_string()
 }
+
+/// The last second of the year 9999.
+const LAST: Duration = Duration::from_secs(253_402_300_799);
 
 #[cfg(test)]
 mod tests {

@@ -206,7 +206,11 @@ impl Running {
     async fn again(&mut self, error: Error) -> Result<(), Error> {
         self.body = None;
         self.failures += 1;
-        let Some(pause) = self.download.retry.pause(&error, Verdict::AsUsual, self.failures, dice()) else {
+        let Some(pause) =
+            self.download
+                .retry
+                .pause(&error, Verdict::AsUsual, self.failures, dice())
+        else {
             return Err(error);
         };
         tracing::info!(%error, failures = self.failures, "the download goes on");

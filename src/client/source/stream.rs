@@ -264,15 +264,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_uploaded_before_is_dropped() {
-        let mut replay = replay(&["abc", "def", "ghi", "j"], 3);
-        assert_eq!(replay.fill(0, 100).await.unwrap(), 3);
-        replay.release(7);
-        assert_eq!(replay.fill(7, 100).await.unwrap(), 3);
-        assert_eq!(replay.read(7, 100), "hi");
+        let mut kept = replay(&["abc", "def", "ghi", "j"], 3);
+        assert_eq!(kept.fill(0, 100).await.unwrap(), 3);
+        kept.release(7);
+        assert_eq!(kept.fill(7, 100).await.unwrap(), 3);
+        assert_eq!(kept.read(7, 100), "hi");
         // Bytes were given away that nobody asked for.
-        replay.release(20);
-        assert!(replay.fill(20, 1).await.unwrap_err().is_source());
-        let mut short = super::tests::replay(&["abc"], 3);
+        kept.release(20);
+        assert!(kept.fill(20, 1).await.unwrap_err().is_source());
+        let mut short = replay(&["abc"], 3);
         let error = short.fill(4, 1).await.unwrap_err();
         assert!(error.to_string().contains("ended after 3"), "{error}");
     }

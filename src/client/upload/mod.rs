@@ -19,6 +19,7 @@ use super::{
     Client, Error, Fingerprint, Handle, Progress, RateLimit, RetryPolicy, Source, UrlStore,
     handle::{Command, Commands},
     progress::{Callback, Meter},
+    uri::Shown,
 };
 use crate::protocol::{Algorithm, Metadata};
 
@@ -250,6 +251,9 @@ impl Upload {
     /// Keeps the upload's URL, so that the same content goes on where it was. An upload does not begin if
     /// the store fails; one that has begun goes on, and may not be found again. Not used by
     /// [`resume_at`](Self::resume_at). Default: none.
+    ///
+    /// An entry belongs to an endpoint and its query, not to a user: credentials are no part of it. Users
+    /// of one endpoint who must not see each other's uploads need a store each.
     pub fn store(self, store: impl UrlStore) -> Self {
         self.shared_store(Arc::new(store))
     }
@@ -281,9 +285,9 @@ impl Upload {
         self.set(|settings| settings.resume.queries = QueryUrls::Stored)
     }
 
-    /// Goes on with the upload at this URL, which has to exist. It is neither looked for nor kept in a
-    /// [URL store](Self::store), whose entry of the same content stays as it is. Default: what the store
-    /// has, else a new one.
+    /// Goes on with the upload at this URL, which has to exist. User and password in it are sent to its
+    /// origin. It is neither looked for nor kept in a [URL store](Self::store), whose entry of the same
+    /// content stays as it is. Default: what the store has, else a new one.
     pub fn resume_at(self, url: Uri) -> Self {
         self.set(|settings| settings.resume_at = Some(url))
     }
@@ -356,7 +360,9 @@ impl fmt::Debug for Upload {
 }
 
 /// What was uploaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` shows no query: there may be a token in it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Uploaded {
     url: Uri,
     size: u64,
@@ -380,5 +386,15 @@ impl Uploaded {
     #[must_use]
     pub fn resumed_from(&self) -> u64 {
         self.resumed
+    }
+}
+
+impl fmt::Debug for Uploaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uploaded")
+            .field("url", &Shown(&self.url))
+            .field("size", &self.size)
+            .field("resumed", &self.resumed)
+            .finish()
     }
 }

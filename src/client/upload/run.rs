@@ -14,9 +14,10 @@ use super::{
 use crate::{
     client::{
         Cancel, Client, Error, NewUpload,
+        config::Login,
         error::Kind,
         handle::{Command, Commands},
-        options::bare,
+        options::filed,
         progress::{Meter, Share},
         retry::RetryPolicy,
         source::{Opened, Source},
@@ -34,7 +35,7 @@ impl Upload {
         let Self {
             client,
             source,
-            settings,
+            mut settings,
         } = self;
         let metadata = Metadata::from_pairs(settings.metadata.iter().map(|(k, v)| (k, v)))
             .map_err(|error| {
@@ -45,6 +46,12 @@ impl Upload {
             })?;
         let client = match settings.retry.clone() {
             Some(policy) => client.with_policy(policy),
+            None => client,
+        };
+        let (login, resume_at) = settings.resume_at.as_ref().map(Login::split).unzip();
+        settings.resume_at = resume_at;
+        let client = match login.flatten() {
+            Some(login) => client.with_login(login),
             None => client,
         };
         let mut run = Run {
@@ -79,7 +86,7 @@ impl Run {
         let mut source = commands.unless_kept(source.open()).await??;
         // The user knows better than a store where it goes on.
         if self.settings.resume_at.is_none() {
-            let endpoint = bare(self.client.endpoint());
+            let endpoint = filed(self.client.endpoint());
             let resume = self.settings.resume.clone();
             let opening = Record::open(endpoint, resume, &mut source, self.metadata.clone());
             self.record = Arc::new(commands.unless_kept(opening).await??);

@@ -14,7 +14,11 @@ mod sqlite;
 #[cfg(all(test, feature = "conformance"))]
 mod tests;
 
-use std::{any::Any, fmt::Debug, time::SystemTime};
+use std::{
+    any::Any,
+    fmt::{self, Debug},
+    time::SystemTime,
+};
 
 use async_trait::async_trait;
 use http::Uri;
@@ -23,13 +27,14 @@ use tower::BoxError;
 #[cfg(feature = "client-sqlite")]
 pub use self::sqlite::SqliteUrlStore;
 pub use self::{file::FileUrlStore, memory::MemoryUrlStore};
+use super::uri::Shown;
 use crate::protocol::Metadata;
 
 /// Keeps the URLs of uploads.
 ///
 /// Entries are found by their [`Key`]; there is at most one of a key. A store may be shared by any
-/// number of clients, tasks and, where it says so, processes. Nothing of it is called while a body is
-/// sent.
+/// number of clients, tasks and, where it says so, processes. Nothing of it is called while the body of an
+/// upload is sent; of one in parts, bodies of other parts may be.
 ///
 /// The client decides what is kept: no header, no userinfo, and no URL with a query unless asked.
 #[async_trait]
@@ -59,7 +64,12 @@ pub trait UrlStore: Debug + Send + Sync + 'static {
             if upload.created >= time {
                 continue;
             }
-            if let Some(_claim) = self.claim(&upload.key).await? {
+            let Some(_claim) = self.claim(&upload.key).await? else {
+                continue;
+            };
+            // Somebody may have begun anew and stopped since the list was read.
+            let found = self.find(&upload.key).await?;
+            if found.is_some_and(|upload| upload.created < time) {
                 self.remove(&upload.key).await?;
                 removed += 1;
             }
@@ -74,7 +84,7 @@ pub trait UrlStore: Debug + Send + Sync + 'static {
 pub struct Key {
     /// What the [`Fingerprint`](super::Fingerprint) said.
     pub fingerprint: String,
-    /// The endpoint, without userinfo and query.
+    /// The endpoint, without userinfo, and with a short hash in the place of a query.
     pub endpoint: String,
 }
 
@@ -90,7 +100,9 @@ impl Key {
 }
 
 /// One upload that may go on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` shows no query: there may be a token in it.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoredUpload {
     /// What it is found by.
@@ -122,8 +134,23 @@ impl StoredUpload {
     }
 }
 
+impl Debug for StoredUpload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredUpload")
+            .field("key", &self.key)
+            .field("url", &self.url.as_ref().map(Shown))
+            .field("size", &self.size)
+            .field("metadata", &self.metadata)
+            .field("created", &self.created)
+            .field("parts", &self.parts)
+            .finish()
+    }
+}
+
 /// A part of a parallel upload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` shows no query: there may be a token in it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredPart {
     /// Where it is.
     pub url: Uri,
@@ -131,6 +158,16 @@ pub struct StoredPart {
     pub start: u64,
     /// How many they are.
     pub length: u64,
+}
+
+impl Debug for StoredPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredPart")
+            .field("url", &Shown(&self.url))
+            .field("start", &self.start)
+            .field("length", &self.length)
+            .finish()
+    }
 }
 
 /// Whoever has it is the only one who uploads a key's content. Dropping it gives it back.
@@ -147,7 +184,7 @@ impl Claim {
 }
 
 impl Debug for Claim {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Claim")
     }
 }

@@ -9,20 +9,56 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
-    time::UNIX_EPOCH,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use async_trait::async_trait;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::BoxError;
 
-use super::{FileUrlStore, Key, MemoryUrlStore, StoredUpload, UrlStore, conformance};
+use super::{Claim, FileUrlStore, Key, MemoryUrlStore, StoredUpload, UrlStore, conformance};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_keeps_the_contract() {
     let store = MemoryUrlStore::new();
     conformance::all(&store).await;
     conformance::shared(&store, &store.clone()).await;
+}
+
+/// An entry that was replaced between the list and the claim.
+#[tokio::test]
+async fn prune_looks_again_at_what_it_claimed() {
+    #[derive(Debug)]
+    struct Replaced(MemoryUrlStore);
+
+    #[async_trait]
+    impl UrlStore for Replaced {
+        async fn find(&self, key: &Key) -> Result<Option<StoredUpload>, BoxError> {
+            self.0.find(key).await
+        }
+        async fn save(&self, upload: &StoredUpload) -> Result<(), BoxError> {
+            self.0.save(upload).await
+        }
+        async fn remove(&self, key: &Key) -> Result<(), BoxError> {
+            self.0.remove(key).await
+        }
+        async fn list(&self) -> Result<Vec<StoredUpload>, BoxError> {
+            self.0.list().await
+        }
+        async fn claim(&self, key: &Key) -> Result<Option<Claim>, BoxError> {
+            let fresh = StoredUpload::new(key.clone(), SystemTime::now());
+            self.save(&fresh).await?;
+            self.0.claim(key).await
+        }
+    }
+
+    let store = Replaced(MemoryUrlStore::new());
+    let old = StoredUpload::new(Key::new("a", "http://h/files"), UNIX_EPOCH);
+    store.save(&old).await.unwrap();
+    let removed = store.prune(UNIX_EPOCH + Duration::from_secs(9)).await;
+    assert_eq!(removed.unwrap(), 0);
+    assert!(store.find(&old.key).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

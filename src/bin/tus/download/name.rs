@@ -1,5 +1,7 @@
 //! A file's name as a server tells it (RFC 6266), made harmless.
 
+use crate::address::is_obeyed;
+
 /// The name in a `Content-Disposition`; `filename*` is above `filename`.
 pub(super) fn of(value: &[u8]) -> Option<String> {
     let value = String::from_utf8_lossy(value);
@@ -17,7 +19,7 @@ pub(super) fn safe(name: &str) -> Option<String> {
     let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let name: String = name
         .chars()
-        .filter(|c| !c.is_control() && !is_bidi(*c))
+        .filter(|c| !is_obeyed(*c))
         .map(|c| if "<>:\"|?*".contains(c) { '_' } else { c })
         .collect();
     // A name that begins with a dot is hidden, and one that ends so is another one elsewhere.
@@ -100,11 +102,6 @@ fn extended(value: &str) -> Option<String> {
         }
     }
     String::from_utf8(bytes).ok()
-}
-
-/// Characters that turn the direction of text, and so the look of a name's ending.
-fn is_bidi(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// In bytes: less than every file system takes, with room for a number.

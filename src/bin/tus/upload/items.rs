@@ -1,7 +1,7 @@
 //! What there is to upload: files in a fixed order, with the names they are given.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -33,12 +33,27 @@ pub(super) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
+impl Item {
+    /// Whether its bytes can be had again.
+    pub(super) fn is_read_once(&self) -> bool {
+        !matches!(self.content, Content::File(_))
+    }
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) items: Vec<Item>,
+    /// In a directory when it was read, and not any more.
+    pub(super) gone: Vec<PathBuf>,
+}
+
 /// Every file behind these names. One that cannot be read is an error before anything is sent.
-pub(super) fn find(names: &[PathBuf]) -> Result<Vec<Item>> {
-    let mut items = Vec::new();
+pub(super) fn find(names: &[PathBuf]) -> Result<Found> {
+    let mut found = Found::default();
     for name in names {
         if is_stdin(name) {
-            items.push(Item {
+            found.items.push(Item {
                 content: Content::Stdin,
                 shown: "standard input".into(),
                 filename: None,
@@ -53,25 +68,24 @@ pub(super) fn find(names: &[PathBuf]) -> Result<Vec<Item>> {
                 if about.is_file() {
                     fs::File::open(name).with_context(|| unreadable(name))?;
                 }
-                items.push(file(name, &about, None));
+                found.items.push(file(name, &about, None));
             }
             true => {
                 // `.` and `..` have no name of their own.
                 let real = fs::canonicalize(name).with_context(|| unreadable(name))?;
                 let top = real.file_name().map_or_else(String::new, text);
-                let before = items.len();
-                walk(name, &top, &mut items)?;
-                if items.len() == before {
+                let before = found.items.len();
+                walk(name, &top, &mut found)?;
+                if found.items.len() == before {
                     bail!("{} has no files", name.display());
                 }
             }
         }
     }
-    Ok(items)
+    Ok(found)
 }
 
-/// Links to directories are left alone: they may lead in a circle.
-fn walk(directory: &Path, relative: &str, items: &mut Vec<Item>) -> Result<()> {
+fn walk(directory: &Path, relative: &str, found: &mut Found) -> Result<()> {
     let entries = fs::read_dir(directory).with_context(|| unreadable(directory))?;
     let mut paths = entries
         .map(|entry| entry.map(|entry| entry.path()))
@@ -79,26 +93,42 @@ fn walk(directory: &Path, relative: &str, items: &mut Vec<Item>) -> Result<()> {
         .with_context(|| unreadable(directory))?;
     paths.sort();
     for path in paths {
-        let kind = fs::symlink_metadata(&path).with_context(|| unreadable(&path))?;
-        let about = match fs::metadata(&path) {
-            Ok(about) => about,
-            // A link to nowhere is nothing to upload.
-            Err(_) if kind.is_symlink() => continue,
-            Err(error) => return Err(error).with_context(|| unreadable(&path)),
-        };
         let name = path.file_name().map_or_else(String::new, text);
         let relative = match relative {
             "" => name,
             above => format!("{above}/{name}"),
         };
-        if kind.is_dir() {
-            walk(&path, &relative, items)?;
-        } else if about.is_file() {
-            fs::File::open(&path).with_context(|| unreadable(&path))?;
-            items.push(file(&path, &about, Some(relative)));
+        match look(&path, relative, found) {
+            Err(error) if is_gone(&path, &error) => found.gone.push(path),
+            looked => looked?,
         }
     }
     Ok(())
+}
+
+/// Links to directories are left alone: they may lead in a circle.
+fn look(path: &Path, relative: String, found: &mut Found) -> Result<()> {
+    let kind = fs::symlink_metadata(path).with_context(|| unreadable(path))?;
+    let about = match fs::metadata(path) {
+        Ok(about) => about,
+        // A link to nowhere is nothing to upload.
+        Err(_) if kind.is_symlink() => return Ok(()),
+        Err(error) => return Err(error).with_context(|| unreadable(path)),
+    };
+    if kind.is_dir() {
+        walk(path, &relative, found)?;
+    } else if about.is_file() {
+        fs::File::open(path).with_context(|| unreadable(path))?;
+        found.items.push(file(path, &about, Some(relative)));
+    }
+    Ok(())
+}
+
+/// Somebody removed it since its name was read.
+fn is_gone(path: &Path, error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+        && fs::symlink_metadata(path).is_err()
 }
 
 fn file(path: &Path, about: &fs::Metadata, relative_path: Option<String>) -> Item {
@@ -152,7 +182,7 @@ mod tests {
             std::os::unix::fs::symlink(&top, top.join("circle")).unwrap();
             std::os::unix::fs::symlink("nowhere", top.join("dangling")).unwrap();
         }
-        let items = find(&[top.join("b/.."), top.join("z")]).unwrap();
+        let items = find(&[top.join("b/.."), top.join("z")]).unwrap().items;
         let names: Vec<_> = items
             .iter()
             .map(|item| {
@@ -175,5 +205,15 @@ mod tests {
         let empty = find(&[top.join("empty")]).unwrap_err().to_string();
         assert!(empty.ends_with("empty has no files"), "{empty}");
         assert!(find(&[top.join("missing")]).is_err());
+    }
+
+    #[test]
+    fn what_goes_while_it_is_looked_at_is_no_error() {
+        let dir = tempdir().unwrap();
+        let gone = dir.path().join("gone");
+        let error = look(&gone, "gone".into(), &mut Found::default()).unwrap_err();
+        assert!(is_gone(&gone, &error));
+        fs::write(&gone, "back").unwrap();
+        assert!(!is_gone(&gone, &error), "something else was not there");
     }
 }

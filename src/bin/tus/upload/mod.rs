@@ -6,16 +6,16 @@ mod transfer;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use tower_tus::{
     client::{AfterSuccess, Client, Fingerprint, Leftovers, RateLimit, WhenClaimed},
     protocol::Algorithm,
 };
 
-use self::{queue::Queue, transfer::Plan};
+use self::{items::Found, queue::Queue, transfer::Plan};
 use crate::{
-    address::Address,
+    address::{Address, printable},
     connection::Connection,
     exit::{Exit, Usage},
     screen::{Output, Screen},
@@ -47,9 +47,9 @@ pub(crate) struct Upload {
     #[arg(value_parser = checksum(), hide_possible_values = true)]
     checksum: Checksum,
 
-    /// Send so many parts of a file at the same time (concatenation)
+    /// Send so many parts of a file at the same time, 64 at most (concatenation)
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = SPEED)]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=64))]
     parallel: u16,
 
     /// Upload so many files at the same time
@@ -127,7 +127,14 @@ pub(crate) fn run(args: &Upload) -> Result<Exit> {
 impl Upload {
     async fn upload(&self, screen: Screen, signals: Signals) -> Result<Exit> {
         let (files, url) = self.files_and_url()?;
-        let items = items::find(files)?;
+        let Found { items, gone } = items::find(files)?;
+        for path in gone {
+            let path = printable(&path.to_string_lossy());
+            screen.note(&format!("{path} is gone: it is not uploaded"));
+        }
+        if let Some(item) = items.iter().find(|item| item.is_read_once()) {
+            self.check_read_once(&printable(&item.shown))?;
+        }
         if self.name.is_some() && items.len() > 1 {
             return Err(Usage("--name is for one file, and there are several".into()).into());
         }
@@ -166,15 +173,22 @@ impl Upload {
         let stdin = files.iter().filter(|path| items::is_stdin(path)).count();
         match stdin {
             0 => Ok(()),
-            1 if self.parallel > 1 => Err(Usage(
-                "--parallel needs a file: standard input can be read only once".into(),
-            )),
-            1 if self.resume_at.is_some() => Err(Usage(
-                "--resume-at needs a file: standard input can be read only once".into(),
-            )),
-            1 => Ok(()),
+            1 => self.check_read_once("standard input"),
             _ => Err(Usage("standard input can be read only once".into())),
         }
+    }
+
+    fn check_read_once(&self, name: &str) -> Result<(), Usage> {
+        let flag = match self {
+            Self { parallel: 2.., .. } => "--parallel",
+            Self {
+                resume_at: Some(_), ..
+            } => "--resume-at",
+            _ => return Ok(()),
+        };
+        Err(Usage(format!(
+            "{flag} needs a file: {name} can be read only once"
+        )))
     }
 
     async fn plan(&self, url: &Address) -> Result<Plan> {
@@ -196,7 +210,10 @@ impl Upload {
             chunk_size: self.chunk_size,
             store: match self.no_resume {
                 true => None,
-                false => Some(self.state.open_pruned().await?),
+                false => {
+                    let store = self.state.open_pruned().await;
+                    Some(store.context("--no-resume uploads without it")?)
+                }
             },
             resume_at: self.resume_at.as_ref().map(Address::uri).transpose()?,
             fingerprint: match self.fingerprint {
@@ -242,8 +259,8 @@ const SPEED: &str = "Speed";
 const RESUMING: &str = "Resuming";
 
 const AFTER_HELP: &str = "\
-The URL of each upload is a line on standard output, in the order of the files; everything else
-goes to standard error. Run the same command again after an interruption: it goes on where it was.
+The URL of each upload is a line on standard output, in the order of the files; one that failed has
+none there (--json has a line for each). Everything else goes to standard error. Run the same command again after an interruption: it goes on where it was.
 
 Examples:
   tus upload video.mp4 https://example.com/files

@@ -75,13 +75,18 @@ impl Queue {
         }
         screen.clear();
         results.flush()?;
-        if let Some(stopped) = stopped {
-            if !waiting.is_empty() {
-                screen.note(&format!("{} files were not begun", waiting.len()));
-            }
-            return Ok(stopped.exit());
+        if !waiting.is_empty() {
+            screen.note(&format!("{} files were not begun", waiting.len()));
         }
-        Ok(results.exit)
+        Ok(exit(results.exit, stopped, waiting.len()))
+    }
+}
+
+/// Whoever was stopped has said so; a signal after the last byte stops nothing.
+fn exit(ended: Exit, stopped: Option<Stopped>, waiting: usize) -> Exit {
+    match stopped {
+        Some(stopped) if waiting > 0 => ended.and(stopped.exit()),
+        _ => ended,
     }
 }
 
@@ -131,5 +136,21 @@ impl<'s> Results<'s> {
             (Format::Text, None) => {}
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_stops_nothing_is_no_interruption() {
+        let signal = Some(Stopped("SIGINT"));
+        assert_eq!(exit(Exit::Success, signal, 0), Exit::Success);
+        assert_eq!(exit(Exit::Refused, signal, 0), Exit::Refused);
+        assert_eq!(exit(Exit::Interrupted, signal, 0), Exit::Interrupted);
+        assert_eq!(exit(Exit::Success, signal, 2), Exit::Interrupted);
+        assert_eq!(exit(Exit::Refused, signal, 2), Exit::Interrupted);
+        assert_eq!(exit(Exit::NotFound, None, 0), Exit::NotFound);
     }
 }

@@ -129,7 +129,7 @@ impl Plan {
             elapsed: progress.elapsed,
             retries: progress.retries,
             stopped: match &result {
-                Err(error) if is_canceled(error) => stop.signal.get().copied(),
+                Err(error) if is_stopped(error) => stop.signal.get().copied(),
                 _ => None,
             },
             can_go_on: result.is_err() && !is_over && (stored || self.resume_at.is_some()),
@@ -145,9 +145,40 @@ impl Plan {
         screen: &Screen,
         stop: &Stop,
     ) -> Result<Uploaded> {
+        match self
+            .attempt(item, watch, screen, stop, WhenClaimed::Fail)
+            .await
+        {
+            Err(error)
+                if self.claimed == WhenClaimed::Wait
+                    && client_error(&error).is_some_and(Error::is_claimed) =>
+            {
+                let name = printable(&item.shown);
+                screen.note(&format!(
+                    "{name}: the same content is being uploaded already: waiting for its end"
+                ));
+                self.attempt(item, watch, screen, stop, WhenClaimed::Wait)
+                    .await
+            }
+            ended => ended,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        item: &Item,
+        watch: &Watch,
+        screen: &Screen,
+        stop: &Stop,
+        claimed: WhenClaimed,
+    ) -> Result<Uploaded> {
         let source = match &item.content {
             Content::File(path) => Source::path(path),
-            Content::Pipe(path) => Source::read_once(tokio::fs::File::open(path).await?),
+            // A pipe opens when somebody writes to it.
+            Content::Pipe(path) => tokio::select! {
+                file = tokio::fs::File::open(path) => Source::read_once(file?),
+                () = stop.token.cancelled() => return Err(Stopped("a signal").into()),
+            },
             Content::Stdin => Source::read_once(tokio::io::stdin()),
         };
         let seen = watch.clone();
@@ -157,7 +188,7 @@ impl Plan {
             .retry(self.told_retries(item, screen))
             .fingerprint(self.fingerprint.clone())
             .after_success(self.after)
-            .when_claimed(self.claimed)
+            .when_claimed(claimed)
             .leftovers(self.leftovers)
             .on_progress(move |progress| seen.update(progress));
         for (key, value) in self.metadata(item)? {
@@ -191,7 +222,7 @@ impl Plan {
 
     /// The policy, which says why it waits.
     fn told_retries(&self, item: &Item, screen: &Screen) -> RetryPolicy {
-        let (screen, name, retries) = (screen.clone(), item.shown.clone(), self.retries);
+        let (screen, name, retries) = (screen.clone(), printable(&item.shown), self.retries);
         self.retry.clone().judge(move |error, failures| {
             if error.is_retryable() && failures <= retries {
                 let error = explain_error(error);
@@ -256,6 +287,9 @@ impl Ended {
                 if client_error(error).is_some_and(Error::is_claimed) {
                     screen.note(&format!("{name}: --no-resume uploads it once more."));
                 }
+                if client_error(error).is_some_and(Error::is_store) {
+                    screen.note(&format!("{name}: --no-resume uploads it without a store."));
+                }
                 let part = client_error(error).and_then(Error::part_url);
                 if (self.url.is_some() || part.is_some()) && !self.is_over {
                     screen.note(&format!("{name}: {}", self.how_to_go_on()));
@@ -296,8 +330,8 @@ impl Ended {
     }
 }
 
-fn is_canceled(error: &anyhow::Error) -> bool {
-    client_error(error).is_some_and(Error::is_canceled)
+fn is_stopped(error: &anyhow::Error) -> bool {
+    error.is::<Stopped>() || client_error(error).is_some_and(Error::is_canceled)
 }
 
 fn client_error(error: &anyhow::Error) -> Option<&Error> {

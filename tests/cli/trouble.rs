@@ -1,0 +1,127 @@
+//! What goes wrong around an upload: names that steer a terminal, pipes nobody writes to, other processes.
+
+use std::process::{Command, Stdio};
+
+use crate::support::{Act, Proxy, Running, World, eventually, sample, skipped};
+
+#[test]
+fn names_cannot_steer_the_terminal() {
+    let world = World::new();
+    let name = "a\u{1b}[31mred\u{202e}gnp";
+    world.file(name, "x");
+    let proxy = Proxy::start(world.server.address, |_| Act::Answer(503, vec![]));
+    let failed = world.run(["upload", name, &proxy.url(), "--retries", "1"]);
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    assert!(failed.stderr.contains("trying again"), "{}", failed.stderr);
+    let missing = format!("{name}-missing");
+    let missing = world.run(["upload", &missing, &proxy.url()]);
+    assert!(missing.stderr.contains("cannot read"), "{}", missing.stderr);
+    let told = failed.stderr + &missing.stderr;
+    assert!(!told.contains(['\u{1b}', '\u{202e}']), "{told:?}");
+    // JSON has its own escapes, and the name as it is.
+    let json = world.run(["upload", name, &proxy.url(), "--retries", "0", "--json"]);
+    assert_eq!(json.json()[0]["file"], name);
+}
+
+#[test]
+fn a_pipe_that_nobody_writes_to_can_be_interrupted() {
+    let world = World::new();
+    let pipe = world.home().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return skipped("pipes with a name: there is no mkfifo");
+    }
+    world.file("a.bin", "x");
+    let both = ["upload", "pipe", "a.bin", &world.url(), "--jobs", "2"];
+    let running = Running::start(world.tus(both), Stdio::null());
+    running.says("a.bin: 1 B in ");
+    running.signal("INT");
+    let output = running.wait();
+    assert_eq!(output.code, Some(130), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("Nothing was uploaded"),
+        "{}",
+        output.stderr
+    );
+
+    for flags in [
+        ["--parallel", "2"],
+        ["--resume-at", "http://localhost/files/a"],
+    ] {
+        let mut args = vec!["upload", "pipe", "http://localhost/files"];
+        args.extend(flags);
+        let output = world.run(args);
+        assert_eq!(output.code, Some(2), "{}", output.stderr);
+        assert!(
+            output.stderr.contains("read only once"),
+            "{}",
+            output.stderr
+        );
+    }
+}
+
+#[test]
+fn what_another_process_uploads_is_waited_for_aloud() {
+    let world = World::new();
+    world.file("a.bin", sample(3_000_000));
+    world.file("b.bin", "b");
+    let proxy = Proxy::start(world.server.address, |_| Act::Pass);
+    let url = proxy.url();
+    let first = ["upload", "a.bin", &url, "--limit-rate", "1MiB"];
+    let first = Running::start(world.tus(first), Stdio::null());
+    eventually("some bytes", || (proxy.bytes() > 100_000).then_some(()));
+    let second = ["upload", "a.bin", "b.bin", &url, "--jobs", "2"];
+    let second = Running::start(world.tus(second), Stdio::null());
+    second.says("a.bin: the same content is being uploaded already: waiting for its end");
+    let done = first.wait();
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let output = second.wait();
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert_eq!(output.stdout.lines().count(), 2);
+    assert_eq!(output.stderr.matches("waiting for its end").count(), 1);
+}
+
+#[test]
+fn a_store_that_fails_names_the_way_around_it() {
+    let world = World::new();
+    world.file("a", "x");
+    world.file("state", "no directory");
+    let store = world.home().join("state/uploads.json");
+    let store = store.to_str().unwrap();
+    let failed = world.run(["upload", "a", &world.url(), "--store", store]);
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    assert!(failed.stderr.contains("--no-resume"), "{}", failed.stderr);
+    // Claims are impossible.
+    world.file("urls.json.claims", "no directory");
+    let failed = world.run(["upload", "a", &world.url(), "--store", "urls.json"]);
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    assert!(failed.stderr.contains("--no-resume"), "{}", failed.stderr);
+}
+
+#[test]
+fn entries_of_any_date_are_listed() {
+    let world = World::new();
+    let entry = |created: &str, name: &str| {
+        format!(
+            r#"{{"fingerprint": "{name}", "endpoint": "http://h/files", "url": "http://h/files/{name}", "created": {created}}}"#
+        )
+    };
+    let far = i64::MAX.to_string();
+    let entries = [entry("-1", "early"), entry(&far, "far")].join(",");
+    world.file(
+        "urls.json",
+        format!(r#"{{"version": 1, "uploads": [{entries}]}}"#),
+    );
+    let list = world.run(["list", "--store", "urls.json"]);
+    assert_eq!(list.code, Some(0), "{}", list.stderr);
+    assert!(list.stdout.contains("/files/far"), "{}", list.stdout);
+    assert!(list.stdout.contains("/files/early"), "{}", list.stdout);
+}
+
+#[test]
+fn parts_are_not_without_number() {
+    let world = World::new();
+    world.file("a", "x");
+    let many = world.run(["upload", "a", "http://localhost/files", "--parallel", "65"]);
+    assert_eq!(many.code, Some(2), "{}", many.stderr);
+}
