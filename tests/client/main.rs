@@ -5,6 +5,7 @@
 //! - `retries`: servers that fail, refuse and fall silent
 //! - `schedules`: any course of faults that ends
 //! - `endpoints`: what belongs to an endpoint, and what to its users
+//! - `faults`: the same over a line that cuts, stalls, delays, loses and doubles
 //! - `parallel`: parts that become one
 //! - `early`: answers before the body is read
 //! - `handles`: pause, resume, cancel, progress
@@ -23,6 +24,7 @@ mod by_hand;
 mod downloads;
 mod early;
 mod endpoints;
+mod faults;
 mod foreign;
 mod handles;
 mod parallel;
