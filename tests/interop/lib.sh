@@ -100,13 +100,23 @@ start_server() {
     serverlog=$work/server.$starts
     start "$serverlog" "$tus" serve --storage "$storage" --listen 127.0.0.1:0 "$@"
     server=$started
-    wait_for "the server to listen" grep -q 'listening' "$serverlog"
-    url=$(sed 's/\x1b\[[0-9;]*m//g' "$serverlog" | grep -m1 'listening' | grep -o 'http://[^ "]*' | head -n 1)
-    [ -n "$url" ] || fail "no address in: $(cat "$serverlog")"
+    wait_for "the server to listen" listening
+    url=$(listening)
     address=${url#http://}
     address=${address%%/*}
     echo "$address" >"$work/address"
     endpoint=$url
+}
+
+# The URL in the line that says so, once all of that line is there.
+listening() {
+    awk '{ gsub(/\033\[[0-9;]*m/, "") }
+        /listening/ && match($0, /url="http:[^"]*"/) {
+            print substr($0, RSTART + 5, RLENGTH - 6)
+            found = 1
+            exit
+        }
+        END { exit !found }' "$serverlog"
 }
 
 # Proxy

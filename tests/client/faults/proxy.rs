@@ -323,6 +323,7 @@ impl Relay<'_> {
                 if content == Content::Read {
                     let _ = self.receive(&mut client, u64::MAX).await;
                 }
+                self.line.record.refused(self.number, status);
                 let _ = client.write_all(answer.as_bytes()).await;
                 if content == Content::Read {
                     return Some((client, server));

@@ -88,6 +88,11 @@ impl Record {
         self.lock().requests[number].taken += content;
     }
 
+    /// The line itself says no.
+    pub(super) fn refused(&self, number: usize, status: u16) {
+        self.lock().requests[number].status = Some(status);
+    }
+
     pub(super) fn answered(&self, number: usize, reply: &Reply, delivered: Delivered) {
         let mut this = self.lock();
         let seen = &mut this.requests[number];
