@@ -1,6 +1,9 @@
 //! What goes wrong around an upload: names that steer a terminal, pipes nobody writes to, other processes.
 
-use std::process::{Command, Stdio};
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
 use crate::support::{Act, Proxy, Running, World, eventually, sample, skipped};
 
@@ -96,6 +99,27 @@ fn a_store_that_fails_names_the_way_around_it() {
     let failed = world.run(["upload", "a", &world.url(), "--store", "urls.json"]);
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
     assert!(failed.stderr.contains("--no-resume"), "{}", failed.stderr);
+}
+
+#[test]
+fn without_the_usual_store_files_are_uploaded_all_the_same() {
+    let world = World::new();
+    world.file("a", "x");
+    let uploads = || {
+        let done = world.run(["upload", "a", &world.url()]);
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert!(world.stored(done.stdout.trim()) == b"x");
+        assert!(done.stderr.contains("--resume-at"), "{}", done.stderr);
+    };
+    // Claims are impossible.
+    let state = world.home().join("../state");
+    fs::create_dir_all(state.join("tus")).unwrap();
+    fs::write(state.join("tus/uploads.json.claims"), "no directory").unwrap();
+    uploads();
+    // Nor is there a place for the file.
+    fs::remove_dir_all(&state).unwrap();
+    fs::write(&state, "no directory").unwrap();
+    uploads();
 }
 
 #[test]

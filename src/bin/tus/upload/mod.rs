@@ -6,14 +6,18 @@ mod transfer;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use tower_tus::{
-    client::{AfterSuccess, Client, Fingerprint, Leftovers, RateLimit, WhenClaimed},
+    client::{AfterSuccess, Client, Fingerprint, RateLimit, WhenClaimed},
     protocol::Algorithm,
 };
 
-use self::{items::Found, queue::Queue, transfer::Plan};
+use self::{
+    items::Found,
+    queue::Queue,
+    transfer::{Keeping, NOT_KEPT, Plan},
+};
 use crate::{
     address::{Address, printable},
     connection::Connection,
@@ -141,7 +145,7 @@ impl Upload {
         if self.resume_at.is_some() && items.len() > 1 {
             return Err(Usage("--resume-at is for one file, and there are several".into()).into());
         }
-        let plan = self.plan(&url).await?;
+        let plan = self.plan(&url, &screen).await?;
         // Before anything is sent.
         for item in &items {
             plan.metadata(item)?;
@@ -191,7 +195,7 @@ impl Upload {
         )))
     }
 
-    async fn plan(&self, url: &Address) -> Result<Plan> {
+    async fn plan(&self, url: &Address, screen: &Screen) -> Result<Plan> {
         let mut client: Client = self.connection.client(url)?;
         if let Some(bytes) = self.limit_rate {
             client = client.rate_limit(RateLimit::per_second(bytes));
@@ -208,13 +212,7 @@ impl Upload {
             },
             parallel: self.parallel.into(),
             chunk_size: self.chunk_size,
-            store: match self.no_resume {
-                true => None,
-                false => {
-                    let store = self.state.open_pruned().await;
-                    Some(store.context("--no-resume uploads without it")?)
-                }
-            },
+            keeping: self.keeping(screen).await?,
             resume_at: self.resume_at.as_ref().map(Address::uri).transpose()?,
             fingerprint: match self.fingerprint {
                 Recognise::Auto => Fingerprint::default(),
@@ -226,10 +224,6 @@ impl Upload {
                 true => AfterSuccess::Keep,
                 false => AfterSuccess::Remove,
             },
-            leftovers: match self.no_resume {
-                true => Leftovers::Remove,
-                false => Leftovers::Keep,
-            },
             // Two files of one command may have the same content.
             claimed: match self.jobs {
                 1 => WhenClaimed::Fail,
@@ -237,6 +231,22 @@ impl Upload {
             },
             queries: self.store_queries,
         })
+    }
+
+    /// A file of URLs that was asked for has to work; without the usual one uploads are still uploads.
+    async fn keeping(&self, screen: &Screen) -> Result<Keeping> {
+        if self.no_resume {
+            return Ok(Keeping::Nothing);
+        }
+        match (self.state.open_pruned().await, &self.state.store) {
+            (Ok(store), Some(_)) => Ok(Keeping::Named(store)),
+            (Ok(store), None) => Ok(Keeping::Usual(store)),
+            (Err(error), Some(_)) => Err(error.context("--no-resume uploads without it")),
+            (Err(error), None) => {
+                screen.note(&format!("{error:#}: {NOT_KEPT}"));
+                Ok(Keeping::Nothing)
+            }
+        }
     }
 }
 

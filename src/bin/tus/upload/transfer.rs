@@ -36,13 +36,39 @@ pub(super) struct Plan {
     pub(super) checksum: Option<Algorithm>,
     pub(super) parallel: usize,
     pub(super) chunk_size: Option<u64>,
-    pub(super) store: Option<Arc<dyn UrlStore>>,
+    pub(super) keeping: Keeping,
     pub(super) resume_at: Option<Uri>,
     pub(super) fingerprint: Fingerprint,
     pub(super) after: AfterSuccess,
     pub(super) claimed: WhenClaimed,
-    pub(super) leftovers: Leftovers,
     pub(super) queries: bool,
+}
+
+/// Where the URLs of uploads are kept, so that the same command goes on.
+#[derive(Debug, Clone)]
+pub(super) enum Keeping {
+    Nothing,
+    /// Asked for: if it fails, so does the upload.
+    Named(Arc<dyn UrlStore>),
+    /// If it fails, uploads do without.
+    Usual(Arc<dyn UrlStore>),
+}
+
+impl Keeping {
+    fn store(&self) -> Option<&Arc<dyn UrlStore>> {
+        match self {
+            Self::Nothing => None,
+            Self::Named(store) | Self::Usual(store) => Some(store),
+        }
+    }
+
+    /// Parts that nobody finds again are of no use.
+    fn leftovers(&self) -> Leftovers {
+        match self {
+            Self::Nothing => Leftovers::Remove,
+            Self::Named(_) | Self::Usual(_) => Leftovers::Keep,
+        }
+    }
 }
 
 /// How an upload ended.
@@ -107,7 +133,8 @@ impl Plan {
         screen: &Screen,
         stop: &Stop,
     ) -> Ended {
-        let result = self.start(&item, &watch, screen, stop).await;
+        let mut keeping = self.keeping.clone();
+        let result = self.start(&item, &watch, screen, stop, &mut keeping).await;
         watch.clear();
         let progress = watch.last();
         let url = match &result {
@@ -119,7 +146,7 @@ impl Plan {
             // Parts may be there.
             None => self.parallel > 1,
         };
-        let stored = self.store.is_some() && matches!(item.content, Content::File(_)) && begun;
+        let stored = keeping.store().is_some() && matches!(item.content, Content::File(_)) && begun;
         let is_over = result.as_ref().is_err_and(|error| {
             client_error(error).is_some_and(|error| error.is_source() || error.is_not_found())
         });
@@ -144,23 +171,30 @@ impl Plan {
         watch: &Watch,
         screen: &Screen,
         stop: &Stop,
+        keeping: &mut Keeping,
     ) -> Result<Uploaded> {
-        match self
-            .attempt(item, watch, screen, stop, WhenClaimed::Fail)
-            .await
-        {
-            Err(error)
-                if self.claimed == WhenClaimed::Wait
-                    && client_error(&error).is_some_and(Error::is_claimed) =>
-            {
-                let name = printable(&item.shown);
+        let mut claimed = WhenClaimed::Fail;
+        loop {
+            let result = self
+                .attempt(item, watch, stop, screen, (claimed, keeping))
+                .await;
+            let error = result.as_ref().err().and_then(client_error);
+            let name = || printable(&item.shown);
+            if error.is_some_and(Error::is_claimed) && claimed != self.claimed {
+                claimed = self.claimed;
                 screen.note(&format!(
-                    "{name}: the same content is being uploaded already: waiting for its end"
+                    "{}: the same content is being uploaded already: waiting for its end",
+                    name()
                 ));
-                self.attempt(item, watch, screen, stop, WhenClaimed::Wait)
-                    .await
+            } else if let Some(error) = error.filter(|error| error.is_store())
+                && let Keeping::Usual(_) = keeping
+            {
+                // Nothing was sent so far.
+                screen.note(&format!("{}: {}: {NOT_KEPT}", name(), explain_error(error)));
+                *keeping = Keeping::Nothing;
+            } else {
+                return result;
             }
-            ended => ended,
         }
     }
 
@@ -168,9 +202,9 @@ impl Plan {
         &self,
         item: &Item,
         watch: &Watch,
-        screen: &Screen,
         stop: &Stop,
-        claimed: WhenClaimed,
+        screen: &Screen,
+        (claimed, keeping): (WhenClaimed, &Keeping),
     ) -> Result<Uploaded> {
         let source = match &item.content {
             Content::File(path) => Source::path(path),
@@ -189,7 +223,7 @@ impl Plan {
             .fingerprint(self.fingerprint.clone())
             .after_success(self.after)
             .when_claimed(claimed)
-            .leftovers(self.leftovers)
+            .leftovers(keeping.leftovers())
             .on_progress(move |progress| seen.update(progress));
         for (key, value) in self.metadata(item)? {
             upload = upload.metadata(key, value);
@@ -203,7 +237,7 @@ impl Plan {
         if self.parallel > 1 {
             upload = upload.parallel(self.parallel);
         }
-        if let Some(store) = &self.store {
+        if let Some(store) = keeping.store() {
             upload = upload.shared_store(store.clone());
         }
         if self.queries {
@@ -234,6 +268,9 @@ impl Plan {
         })
     }
 }
+
+/// What it means that URLs cannot be kept.
+pub(super) const NOT_KEPT: &str = "what is interrupted can only be gone on with by --resume-at";
 
 impl Ended {
     pub(super) fn exit(&self) -> Exit {
