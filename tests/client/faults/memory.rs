@@ -49,6 +49,15 @@ fn sixteen_parts_that_wait() {
 }
 
 #[test]
+fn as_many_parts_as_the_command_allows() {
+    measure(
+        "as_many_parts_as_the_command_allows",
+        Sink::Slow,
+        |client, path| client.upload(Source::path(path)).parallel(64),
+    );
+}
+
+#[test]
 fn sixteen_parts_with_checksums() {
     measure(
         "sixteen_parts_with_checksums",
