@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tower::BoxError;
 
 /// The body of a request of the client.
@@ -169,8 +169,18 @@ impl BodySender {
         &self.pulse
     }
 
+    /// Who had to wait is woken when there is room for several: each time costs as much as a piece does.
     async fn send(&self, piece: Piece) -> Result<(), Unread> {
-        self.pieces.send(piece).await.map_err(|_| Unread)
+        let piece = match self.pieces.try_send(piece) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(Unread),
+            Err(TrySendError::Full(piece)) => piece,
+        };
+        let mut room = self.pieces.reserve_many(ROOM).await.map_err(|_| Unread)?;
+        if let Some(permit) = room.next() {
+            permit.send(piece);
+        }
+        Ok(())
     }
 }
 
@@ -209,6 +219,9 @@ impl fmt::Debug for Pulse {
 
 /// Pieces that wait: enough not to wake somebody for each, and few enough not to be memory.
 const WAITING: usize = 4;
+
+/// For so many pieces there is room before anybody is woken.
+const ROOM: usize = 2;
 
 #[cfg(test)]
 mod tests {
