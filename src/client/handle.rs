@@ -120,14 +120,19 @@ impl Controller {
     }
 
     fn set(&self, command: Command) {
-        self.command.send_if_modified(|current| {
-            let settled = matches!(current, Command::Cancel(_)) || *current == command;
-            if !settled {
-                *current = command;
-            }
-            !settled
-        });
+        change(&self.command, command);
     }
+}
+
+/// Nothing comes after a cancellation.
+fn change(told: &watch::Sender<Command>, command: Command) {
+    told.send_if_modified(|current| {
+        let settled = matches!(current, Command::Cancel(_)) || *current == command;
+        if !settled {
+            *current = command;
+        }
+        !settled
+    });
 }
 
 impl Future for Handle {
@@ -162,6 +167,15 @@ impl fmt::Debug for Handle {
 #[derive(Debug, Clone)]
 pub(crate) struct Commands(watch::Receiver<Command>);
 
+/// Tells others what to do. A cancellation is for good.
+pub(crate) struct Steering(watch::Sender<Command>);
+
+impl Steering {
+    pub(crate) fn tell(&self, command: Command) {
+        change(&self.0, command);
+    }
+}
+
 /// Why something was not done to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Interrupted;
@@ -169,6 +183,18 @@ pub(crate) struct Interrupted;
 impl Commands {
     pub(crate) fn new(receiver: watch::Receiver<Command>) -> Self {
         Self(receiver)
+    }
+
+    /// Commands for others, who are told what is told here and more.
+    pub(crate) fn relay(&mut self) -> (Steering, Self) {
+        let (sender, receiver) = watch::channel(*self.0.borrow_and_update());
+        (Steering(sender), Self(receiver))
+    }
+
+    /// What is told next.
+    pub(crate) async fn next(&mut self) -> Command {
+        self.changed().await;
+        *self.0.borrow_and_update()
     }
 
     /// What was told last.

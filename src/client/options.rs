@@ -132,6 +132,20 @@ pub(crate) struct Known {
     info: OnceLock<ServerInfo>,
     /// It does not tell what it offers, as far as that is known.
     is_silent: AtomicBool,
+    /// Trailers do not reach it.
+    is_without_trailers: AtomicBool,
+}
+
+impl Known {
+    /// Something on the way drops trailers.
+    pub(crate) fn without_trailers(&self) {
+        self.is_without_trailers.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether trailers reach it, as far as that is known.
+    pub(crate) fn gets_trailers(&self) -> bool {
+        !self.is_without_trailers.load(Ordering::Relaxed)
+    }
 }
 
 /// The endpoint's spelling in stores: without userinfo, and of its query, which may hold a token, what

@@ -30,9 +30,19 @@ impl TusService {
         self.engine.wait_for(&upload);
         if let Err(error) = self.register_final(&mut upload, &concat).await {
             self.engine.stop_waiting(&upload);
-            return Err(error.into());
+            return match error {
+                Error::Part(PartError::NotFound) => self.joined_before(&upload, &concat).await,
+                _ => None,
+            }
+            .ok_or_else(|| error.into());
         }
         Ok(self.join(upload, PATIENCE).await)
+    }
+
+    /// The final upload that was made of the same parts, which are no more: its answer was lost.
+    async fn joined_before(&self, wanted: &Upload, concat: &Concat) -> Option<Upload> {
+        let upload = self.load(&self.engine.joined.find(concat)?).await.ok()?;
+        (upload.metadata == wanted.metadata).then_some(upload)
     }
 
     async fn register_final(&self, upload: &mut Upload, concat: &Concat) -> Result<(), Error> {
@@ -128,6 +138,9 @@ impl TusService {
         upload.stage = Stage::Finished;
         tracing::debug!(id = %upload.id, length = upload.offset, "final upload finished");
         self.engine.stop_waiting(&upload);
+        if self.config.concat_parts == ConcatParts::Remove {
+            self.engine.joined.note(&concat, &upload.id);
+        }
         for part in concat.parts() {
             self.release_part(part).await;
         }

@@ -22,7 +22,6 @@ impl TusService {
             Ok(prepared) => prepared,
             Err(error) => return refuse(body, error),
         };
-        let location = mount.location(&upload.id);
         let carries = content.clone();
         let (delivery, _abandon) = match content {
             Some(content) => {
@@ -46,8 +45,8 @@ impl TusService {
             .await?;
         Ok(Outcome::Created {
             offset: carries.map(|_| upload.offset),
+            location: mount.location(&upload.id),
             upload,
-            location,
         })
     }
 

@@ -10,6 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     TusService,
+    joined::Joined,
     session::{Claim, Denied, Sessions, Takeover},
 };
 use crate::{
@@ -29,6 +30,8 @@ pub(super) struct Engine {
     pub(super) started: OnceLock<()>,
     /// All final uploads that wait for parts are known.
     pub(super) known: CancellationToken,
+    /// Final uploads whose parts are no more.
+    pub(super) joined: Joined,
     writers: AtomicUsize,
     /// The final uploads that wait for a part.
     waiting: Mutex<HashMap<UploadId, Vec<UploadId>>>,
@@ -43,6 +46,7 @@ impl Engine {
             stop: CancellationToken::new(),
             started: OnceLock::new(),
             known: CancellationToken::new(),
+            joined: Joined::default(),
             writers: AtomicUsize::new(0),
             waiting: Mutex::default(),
         }

@@ -12,6 +12,7 @@ mod engine;
 mod finish;
 mod handle;
 mod inspect;
+mod joined;
 mod linger;
 mod maintain;
 mod pump;

@@ -1,7 +1,16 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use tower_tus::client::{
-    AfterSuccess, Fingerprint, Leftovers, MemoryUrlStore, RetryPolicy, Role, Source, UrlStore,
+use tower_tus::{
+    client::{
+        AfterSuccess, Fingerprint, Leftovers, MemoryUrlStore, RetryPolicy, Role, Source, UrlStore,
+    },
+    service::ConcatParts,
 };
 
 use crate::support::{Instead, Seen, Server, bytes};
@@ -251,4 +260,129 @@ async fn parts_that_are_joined_only_once_are_explained() {
     let error = upload.await.unwrap_err();
     assert_eq!(error.status().unwrap(), 410);
     assert!(error.to_string().contains("answer was lost"), "{error}");
+}
+
+/// What a server says of a final upload whose parts it is still joining.
+fn pending() -> Instead {
+    let concat = ("upload-concat", "final;/files/a /files/b".to_owned());
+    Instead::Answer(200, vec![concat])
+}
+
+#[tokio::test]
+async fn an_upload_is_done_when_its_parts_are_joined() {
+    let asked = AtomicUsize::new(0);
+    let server = Server::disturbed(move |seen, _| {
+        let first = seen.method == "HEAD" && asked.fetch_add(1, Ordering::Relaxed) < 3;
+        first.then(pending)
+    })
+    .await;
+    let content = bytes(2_000_000);
+    let done = server.client().upload(content.clone()).parallel(2).await;
+    assert!(server.content(done.unwrap().url()).await == content);
+    assert_eq!(count(&server, "HEAD"), 4);
+}
+
+#[tokio::test]
+async fn parts_that_are_never_joined_are_no_success() {
+    let server = Server::disturbed(|seen, _| (seen.method == "HEAD").then(pending)).await;
+    let store = MemoryUrlStore::new();
+    let upload = server.client().upload(bytes(2_000_000)).parallel(2);
+    let upload = upload.store(store.clone()).fingerprint(named());
+    let error = upload.await.unwrap_err();
+    assert!(error.is_protocol(), "{error}");
+    assert!(error.to_string().contains("has not joined"), "{error}");
+    // The next attempt asks the same upload.
+    assert_eq!(
+        store.list().await.unwrap()[0].url.as_ref(),
+        error.upload_url()
+    );
+}
+
+#[tokio::test]
+async fn an_upload_of_another_length_is_not_what_was_joined() {
+    let server = Server::disturbed(|seen, _| {
+        let fields = ["upload-offset", "upload-length"].map(|name| (name, "5".to_owned()));
+        (seen.method == "HEAD").then(|| Instead::Answer(200, fields.into()))
+    })
+    .await;
+    let error = server.client().upload(bytes(2_000_000)).parallel(2).await;
+    assert!(error.unwrap_err().to_string().contains("another one"));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_an_upload_whose_parts_are_being_joined() {
+    let content = bytes(2_000_000);
+    let asked = AtomicUsize::new(0);
+    let server = Server::disturbed(move |seen, _| {
+        let some = (2..5).contains(&asked.load(Ordering::Relaxed));
+        let asks = seen.method == "HEAD" && asked.fetch_add(1, Ordering::Relaxed) > 0;
+        (asks && some).then(pending)
+    })
+    .await;
+    let upload = || server.client().upload(content.clone());
+    let done = upload().parallel(2).await.unwrap();
+    let sent = count(&server, "PATCH");
+    let again = upload().resume_at(done.url().clone()).await.unwrap();
+    assert_eq!(again.url(), done.url());
+    assert_eq!(count(&server, "PATCH"), sent);
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_the_joining_of_parts_that_are_removed_costs_nothing() {
+    let joined = AtomicBool::new(false);
+    let server = Server::with(
+        |tus| tus.concat_parts(ConcatParts::Remove),
+        move |seen, _| {
+            let lost = is_final(seen) && !joined.swap(true, Ordering::Relaxed);
+            lost.then_some(Instead::LoseAnswer)
+        },
+    )
+    .await;
+    let content = bytes(2_000_000);
+    let upload = server.client().upload(content.clone()).parallel(2);
+    let done = upload.metadata("filename", "a").await.unwrap();
+    assert!(server.content(done.url()).await == content);
+    assert_eq!((count(&server, "POST"), count(&server, "PATCH")), (4, 2));
+}
+
+#[tokio::test]
+async fn what_is_being_created_when_another_part_fails_is_removed_too() {
+    let created = AtomicUsize::new(0);
+    let server = Server::disturbed(move |seen, _| match &*seen.method {
+        "POST" if created.fetch_add(1, Ordering::Relaxed) == 1 => {
+            Some(Instead::Late(Duration::from_millis(300)))
+        }
+        "PATCH" => Some(Instead::Status(400)),
+        _ => None,
+    })
+    .await;
+    let upload = server.client().upload(bytes(2_000_000)).parallel(2);
+    let error = upload.leftovers(Leftovers::Remove).await.unwrap_err();
+    assert_eq!(error.status().unwrap(), 400);
+    assert_eq!((count(&server, "POST"), count(&server, "DELETE")), (2, 2));
+}
+
+/// More files than a process may have open: on most systems 1024.
+#[tokio::test]
+async fn of_many_files_only_those_are_open_that_are_read() {
+    let server = Server::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let open = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let before = open();
+    let most = Arc::new(AtomicUsize::new(0));
+    let sources = (0..300).map(|number: u32| {
+        let path = directory.path().join(number.to_string());
+        std::fs::write(&path, number.to_le_bytes()).unwrap();
+        Source::path(path)
+    });
+    let seen = most.clone();
+    let upload = server.client().upload(Source::concat(sources));
+    let upload = upload.chunk_size(64).on_progress(move |_| {
+        seen.fetch_max(open(), Ordering::Relaxed);
+    });
+    let done = upload.await.unwrap();
+    let expected: Vec<_> = (0..300u32).flat_map(u32::to_le_bytes).collect();
+    assert!(server.content(done.url()).await == expected);
+    // Other tests open some, too.
+    assert!(most.load(Ordering::Relaxed) < before + 250);
 }

@@ -1,6 +1,9 @@
 //! TLS and proxies: how a request gets to a server.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use http::Uri;
 use rustls::{
@@ -202,6 +205,49 @@ async fn a_proxy_forwards_http_and_tunnels_https() {
     let last = server.seen().pop().unwrap();
     assert_eq!(last.header("proxy-authorization"), "");
     assert!(!format!("{client:?}").contains("word"));
+}
+
+#[tokio::test]
+async fn nothing_goes_past_a_proxy_that_cannot_be_used() {
+    let server = Server::start().await;
+    for url in [
+        "socks://127.0.0.1:1",
+        "https://127.0.0.1:1",
+        "/proxy",
+        "socks4://127.0.0.1:1",
+    ] {
+        let client = server.client().proxy(Proxy::url(url.parse().unwrap()));
+        let error = client.upload(bytes(9)).await.unwrap_err();
+        assert!(error.is_setting(), "{url}: {error}");
+        assert_eq!(server.methods(), "", "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_a_password_is_not_asked_again() {
+    let server = Server::start().await;
+    let port = tls_before(&server, Clients::Anybody).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
+            stream.write_all(refusal).await.unwrap();
+        }
+    });
+    let client = client(port, trusting()).retry(RetryPolicy::default());
+    let client = client.proxy(Proxy::url(url.parse().unwrap()));
+    let error = client.upload(bytes(9)).await.unwrap_err();
+    assert!(error.is_setting(), "{error:?}");
+    // By OPTIONS, and by the creation.
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]

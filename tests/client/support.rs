@@ -43,6 +43,10 @@ pub(crate) enum Instead {
     CutAnswer(u64),
     /// It is served, and the answer stands still after so many bytes.
     StallAnswer(u64),
+    /// It is served, and answered so much later.
+    Late(Duration),
+    /// It is served without the trailers of its body.
+    DropTrailers,
     /// Nothing, ever.
     Silence,
 }
@@ -242,6 +246,18 @@ async fn serve(
             let answer = answer(tus.oneshot(request).await);
             let _ = answer.into_body().collect().await;
             Err("the answer is lost".into())
+        }
+        Some(Instead::Late(time)) => {
+            let answer = answer(tus.oneshot(request).await);
+            tokio::time::sleep(time).await;
+            Ok(answer)
+        }
+        Some(Instead::DropTrailers) => {
+            let request = request.map(|body| {
+                let data = body.into_data_stream();
+                StreamBody::new(data.map(|data| data.map(Frame::data)))
+            });
+            Ok(answer(tus.oneshot(request).await))
         }
         Some(Instead::CutAfter(bytes)) => {
             let request = request.map(|body| StreamBody::new(cut_after(bytes, body)));

@@ -1,15 +1,22 @@
-use std::{future::IntoFuture, io::Cursor};
+use std::{
+    future::IntoFuture,
+    io::{self, Cursor},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use tokio::io::ReadBuf;
 use tower_tus::{
     TusService,
-    client::{Client, HttpVersion, RateLimit, Source},
+    client::{Cancel, Client, HttpVersion, RateLimit, Source},
     protocol::{Algorithm, Extension, Extensions},
     storage::MemoryStorage,
 };
 
-use crate::support::{Server, bytes, content_of};
+use crate::support::{Instead, Server, bytes, content_of};
 
 /// Sizes around every limit there is: nothing, a piece, the bytes that go with a creation.
 const SIZES: [usize; 8] = [
@@ -200,7 +207,7 @@ async fn sources_that_are_not_what_they_were_said_to_be_are_errors() {
         read().length(100_001),
         Source::path("/does/not/exist"),
         Source::path("/"),
-        Source::stream(stream::iter([Err(std::io::Error::other("broken"))]).boxed()),
+        Source::stream(stream::iter([Err(io::Error::other("broken"))]).boxed()),
     ] {
         let what = format!("{source:?}");
         let error = client.upload(source).await.unwrap_err();
@@ -238,4 +245,66 @@ async fn a_rate_is_held_over_all_uploads() {
     tokio::try_join!(upload().into_future(), upload().into_future()).unwrap();
     // A quarter of a second's worth goes at once. Nothing is said of the longest time.
     assert!(started.elapsed().as_millis() >= 500);
+}
+
+#[tokio::test]
+async fn a_checksum_goes_before_the_bytes_where_trailers_get_lost() {
+    let server =
+        Server::disturbed(|seen, _| (seen.method == "PATCH").then_some(Instead::DropTrailers))
+            .await;
+    let content = bytes(300_000);
+    let upload = server.client().upload(content.clone());
+    let upload = upload.checksum(Algorithm::Sha1).chunk_size(100_000);
+    let done = upload.await.unwrap();
+    assert!(server.content(done.url()).await == content);
+    let patches: Vec<_> = server
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.method == "PATCH")
+        .collect();
+    let sums = patches
+        .iter()
+        .map(|seen| seen.header("upload-checksum").len());
+    // One was refused, and nobody tried again.
+    assert_eq!(sums.collect::<Vec<_>>(), [0, 33, 33, 33]);
+}
+
+/// A reader that stands still.
+struct Still;
+
+impl tokio::io::AsyncRead for Still {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl tokio::io::AsyncSeek for Still {
+    fn start_seek(self: Pin<&mut Self>, _: io::SeekFrom) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn poll_complete(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        Poll::Ready(Ok(1 << 20))
+    }
+}
+
+#[tokio::test]
+async fn hashing_can_be_canceled() {
+    let server = Server::with(
+        |tus| tus.extensions(Extensions::all().without(Extension::ChecksumTrailer)),
+        |_, _| None,
+    )
+    .await;
+    let upload = server.client().upload(Source::reader(Still));
+    let handle = upload.checksum(Algorithm::Sha1).start();
+    while !server.methods().ends_with("POST") {
+        tokio::task::yield_now().await;
+    }
+    handle.cancel(Cancel::Keep);
+    let ended = tokio::time::timeout(Duration::from_secs(30), handle).await;
+    assert!(ended.unwrap().unwrap_err().is_canceled());
 }

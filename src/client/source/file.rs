@@ -1,6 +1,6 @@
 use std::{
     collections::VecDeque,
-    fs::File,
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,7 +12,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 /// A file, read ahead by one piece on the pool of blocking threads.
 pub(super) struct FileReader {
-    file: Arc<File>,
+    /// Opened when it is read.
+    file: Option<Arc<File>>,
     pub(super) path: Arc<Path>,
     pub(super) modified: Option<SystemTime>,
     pub(super) length: u64,
@@ -36,7 +37,7 @@ impl FileReader {
         });
         let (file, path, length, modified) = opened.await.map_err(io::Error::other)??;
         Ok(Self {
-            file: Arc::new(file),
+            file: Some(Arc::new(file)),
             path: path.into(),
             modified,
             length,
@@ -49,7 +50,7 @@ impl FileReader {
     /// Another reader of the same file.
     pub(super) fn again(&self) -> Self {
         Self {
-            file: Arc::clone(&self.file),
+            file: self.file.clone(),
             path: Arc::clone(&self.path),
             modified: self.modified,
             length: self.length,
@@ -57,6 +58,22 @@ impl FileReader {
             ahead: None,
             buffers: Buffers::default(),
         }
+    }
+
+    /// Gives the file back until it is read again: a process may have only so many.
+    pub(super) fn close(&mut self) {
+        self.file = None;
+        self.ahead = None;
+    }
+
+    async fn opened(&mut self) -> io::Result<Arc<File>> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let path = Arc::clone(&self.path);
+        let file = spawn_blocking(move || File::open(path));
+        let file = Arc::new(file.await.map_err(io::Error::other)??);
+        Ok(Arc::clone(self.file.insert(file)))
     }
 
     /// What others write to it is of no interest: only a range of it is wanted.
@@ -70,8 +87,11 @@ impl FileReader {
         if self.changes == Changes::Ignored {
             return Ok(true);
         }
-        let file = Arc::clone(&self.file);
-        let about = spawn_blocking(move || file.metadata());
+        let (file, path) = (self.file.clone(), Arc::clone(&self.path));
+        let about = spawn_blocking(move || match file {
+            Some(file) => file.metadata(),
+            None => fs::metadata(path),
+        });
         let about = about.await.map_err(io::Error::other)??;
         Ok(about.len() == self.length && about.modified().ok() == self.modified)
     }
@@ -81,9 +101,10 @@ impl FileReader {
     pub(super) async fn read(&mut self, offset: u64, piece: usize, left: u64) -> io::Result<Bytes> {
         let most = |left: u64| left.min(piece as u64) as usize;
         let size = most(left);
+        let file = self.opened().await?;
         let fits = self.ahead.as_ref().is_some_and(|(at, _)| *at == offset);
         if !fits {
-            self.ahead = Some((offset, self.start(offset, size)));
+            self.ahead = Some((offset, self.start(&file, offset, size)));
         }
         let (_, reading) = self.ahead.as_mut().expect("it was just made sure of");
         let read = reading.await;
@@ -96,14 +117,19 @@ impl FileReader {
         let ahead = most(left.saturating_sub(count));
         if ahead > 0 && count > 0 {
             let next = offset + count;
-            self.ahead = Some((next, self.start(next, ahead)));
+            self.ahead = Some((next, self.start(&file, next, ahead)));
         }
         self.buffers.lend(&bytes);
         Ok(bytes)
     }
 
-    fn start(&mut self, offset: u64, size: usize) -> JoinHandle<io::Result<BytesMut>> {
-        let file = Arc::clone(&self.file);
+    fn start(
+        &mut self,
+        file: &Arc<File>,
+        offset: u64,
+        size: usize,
+    ) -> JoinHandle<io::Result<BytesMut>> {
+        let file = Arc::clone(file);
         let mut buffer = self.buffers.take(size);
         spawn_blocking(move || {
             let count = read_at(&file, &mut buffer, offset)?;

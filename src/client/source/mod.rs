@@ -156,7 +156,9 @@ impl Source {
             Inner::Concat(sources) => {
                 let mut opened = Vec::with_capacity(sources.len());
                 for source in sources {
-                    opened.push(Box::pin(source.open()).await?);
+                    let mut source = Box::pin(source.open()).await?;
+                    source.close();
+                    opened.push(source);
                 }
                 return Opened::concat(opened);
             }

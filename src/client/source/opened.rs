@@ -199,7 +199,9 @@ impl Opened {
                 let mut first = 0;
                 for source in sources {
                     let length = source.length.unwrap_or_default();
-                    if at < first + length {
+                    if at >= first + length {
+                        source.close();
+                    } else {
                         let left = left.min(first + length - at);
                         return Box::pin(source.read(at - first, left)).await;
                     }
@@ -242,6 +244,15 @@ impl Opened {
                 piece,
             })
             .collect())
+    }
+
+    /// Gives files back until they are read: there may be more of them than a process may have open.
+    pub(super) fn close(&mut self) {
+        match &mut self.data {
+            Data::File(file) => file.close(),
+            Data::Concat(sources) => sources.iter_mut().for_each(Self::close),
+            Data::Bytes(_) | Data::Reader(_) | Data::Stream(_) => {}
+        }
     }
 
     fn read_in(&mut self, piece: usize) {

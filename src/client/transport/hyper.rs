@@ -23,7 +23,7 @@ use super::{
     Answered, Transport,
     io::Patient,
     line::{Line, Written},
-    proxy::{Proxy, Routes},
+    proxy::{Proxy, Routes, Unusable},
     tls::Tls,
 };
 use crate::client::{Body, Error, HttpVersion, error::Kind};
@@ -122,10 +122,14 @@ impl Transport for Hyper {
         let answer = self.client.request(request);
         Box::pin(async move {
             let answer = answer.await.map_err(|error| {
-                let kind = match error.is_connect() {
-                    _ if refuses_certificate(&error) => Kind::Certificate,
-                    true => Kind::Connect,
-                    false => Kind::Interrupted,
+                let kind = if is_of::<Unusable>(&error, |_| true) {
+                    Kind::Setting("the proxy cannot be used".to_owned())
+                } else if is_of(&error, refuses_certificate) {
+                    Kind::Certificate
+                } else if error.is_connect() {
+                    Kind::Connect
+                } else {
+                    Kind::Interrupted
                 };
                 Error::new(kind).because(error)
             })?;
@@ -134,18 +138,15 @@ impl Transport for Hyper {
     }
 }
 
-/// Whether that is what is wrong, on either side. It will be the next time, too.
-fn refuses_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+/// Whether there is such an error behind this one.
+fn is_of<E: std::error::Error + 'static>(
+    error: &(dyn std::error::Error + 'static),
+    such: impl Fn(&E) -> bool,
+) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<rustls::Error>() {
-            return match error {
-                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => {
-                    true
-                }
-                rustls::Error::AlertReceived(alert) => REFUSALS.contains(alert),
-                _ => false,
-            };
+        if let Some(error) = error.downcast_ref() {
+            return such(error);
         }
         // What it carries is not its source.
         let carried = error
@@ -157,6 +158,15 @@ fn refuses_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
         };
     }
     false
+}
+
+/// Whether a certificate is what is wrong, on either side. It will be the next time, too.
+fn refuses_certificate(error: &rustls::Error) -> bool {
+    match error {
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented => true,
+        rustls::Error::AlertReceived(alert) => REFUSALS.contains(alert),
+        _ => false,
+    }
 }
 
 /// What a server says of a client's certificate, or of the lack of one.

@@ -1,5 +1,5 @@
 use std::{
-    fmt,
+    env, fmt,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -62,10 +62,56 @@ impl Proxy {
     }
 
     fn matcher(&self) -> Option<Matcher> {
+        let matcher = Matcher::builder();
         match &self.0 {
-            Inner::Environment => Some(Matcher::from_env()),
+            // As for curl, a CGI script's HTTP_PROXY is its client's header `Proxy`.
+            Inner::Environment if env::var_os("REQUEST_METHOD").is_some() => None,
+            Inner::Environment => Some(
+                matcher
+                    .all(understood(variable("ALL_PROXY")))
+                    .http(understood(variable("HTTP_PROXY")))
+                    .https(understood(variable("HTTPS_PROXY")))
+                    .no(variable("NO_PROXY"))
+                    .build(),
+            ),
             Inner::None => None,
-            Inner::Url(url) => Some(Matcher::builder().all(url.to_string()).build()),
+            Inner::Url(url) => Some(matcher.all(understood(url.to_string())).build()),
+        }
+    }
+}
+
+/// What a variable of the environment says, in capitals or not.
+fn variable(name: &str) -> String {
+    let said = env::var(name).or_else(|_| env::var(name.to_lowercase()));
+    said.unwrap_or_default()
+}
+
+/// The proxy, unless it is none that can be used: the matcher would go without it, past a wall that may be
+/// there for a reason.
+fn understood(proxy: String) -> String {
+    let is_usable = |uri: Uri| {
+        let scheme = uri.scheme_str().unwrap_or("http");
+        uri.authority().is_some() && SCHEMES.contains(&scheme)
+    };
+    match proxy.is_empty() || proxy.parse().is_ok_and(is_usable) {
+        true => proxy,
+        false => UNUSABLE.to_owned(),
+    }
+}
+
+/// A proxy that no request can go through, as it is set.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unusable(&'static str);
+
+impl Unusable {
+    /// What a tunnel failed with, or this if it is to be mended by a setting.
+    fn or(error: impl Into<BoxError>) -> BoxError {
+        let error = error.into();
+        // Its type is nobody's to name.
+        match error.to_string().ends_with("proxy authorization required") {
+            true => Self("the proxy wants another user and password: they stand in its URL").into(),
+            false => error,
         }
     }
 }
@@ -143,7 +189,10 @@ impl Service<Uri> for Routes {
                 if let Some(authorization) = proxy.basic_auth() {
                     tunnel = tunnel.with_auth(authorization.clone());
                 }
-                Box::pin(async move { Ok(Line::new(tunnel.call(destination).await?)) })
+                Box::pin(async move {
+                    let stream = tunnel.call(destination).await;
+                    Ok(Line::new(stream.map_err(Unusable::or)?))
+                })
             }
             Some("socks5" | "socks5h") => {
                 let mut socks = SocksV5::new(url, tcp);
@@ -152,11 +201,15 @@ impl Service<Uri> for Routes {
                 }
                 Box::pin(async move { Ok(Line::new(socks.call(destination).await?)) })
             }
-            _ => {
-                Box::pin(
-                    async move { Err("a proxy's URL starts with http, socks5 or socks5h".into()) },
-                )
-            }
+            _ => Box::pin(async move {
+                let error = Unusable("a proxy's URL starts with http, socks5 or socks5h");
+                Err(error.into())
+            }),
         }
     }
 }
+
+const SCHEMES: [&str; 3] = ["http", "socks5", "socks5h"];
+
+/// Stands for a proxy that is set and cannot be used: the matcher takes it, and no connection does.
+const UNUSABLE: &str = "socks4://unusable";

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     client::{
@@ -84,8 +84,13 @@ pub(super) async fn checksum(
     let mut hasher = Hasher::new(algorithm);
     while at < end {
         let piece = read(source, at, end - at).await?;
-        hasher.update(&piece);
         at += piece.len() as u64;
+        // Bytes in memory would never let anybody else run.
+        let hashing = spawn_blocking(move || {
+            hasher.update(&piece);
+            hasher
+        });
+        hasher = hashing.await.map_err(|lost| Error::read(lost.into()))?;
     }
     let checksum: Checksum = hasher.finish();
     Ok(Sum::Known(checksum))

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     client::{
-        Client, Error, NewUpload, RateLimit,
+        Client, Error, NewUpload, RateLimit, Role,
         append::{Patch, Sum},
         error::Kind,
         handle::{Commands, Interrupted, Passed},
@@ -85,7 +85,6 @@ impl Job {
                 plan = engine.on(Event::Resumed, 0.0);
             }
             if !plan.pause.is_zero() {
-                self.share.meter().retry();
                 let slept = self.commands.unless_told(sleep(plan.pause)).await;
                 if slept.is_err() {
                     continue;
@@ -132,7 +131,11 @@ impl Job {
             if let Some(end) = self.share.reach() {
                 engine.handed(end);
             }
+            let failed = matches!(event, Event::Failed { .. });
             plan = engine.on(event, dice());
+            if failed && !matches!(plan.step, Step::Fail(_)) {
+                self.share.meter().retry();
+            }
         }
     }
 
@@ -186,6 +189,10 @@ impl Job {
         };
         let asked = self.client.inspect_once(url).boxed();
         let event = match self.commands.unless_told(asked).await? {
+            // Nothing can be sent to it.
+            Ok(info) if matches!(info.role, Role::Final(_)) && !info.is_complete() => {
+                Event::Joining
+            }
             Ok(info) => Event::Stands {
                 offset: info.offset.unwrap_or(0),
                 length: info.length.known(),
@@ -230,12 +237,17 @@ impl Job {
             self.share.meter().total(whole.length);
         }
         let declared = whole.length.filter(|_| declare);
-        let sum = self.sum(offset, length).await?;
+        let mut commands = self.commands.clone();
+        let sum = match commands.unless_told(self.sum(offset, length)).await {
+            Ok(sum) => sum?,
+            Err(interrupted) => return Ok(Err(interrupted)),
+        };
+        let trailer = self.checksum.filter(|_| sum == Sum::Trailer);
         let mut content = Content {
             source: &mut self.source,
             offset,
             length,
-            trailer: self.checksum.filter(|_| sum == Sum::Trailer),
+            trailer,
             rate: self.rate.as_ref(),
             share: &mut self.share,
         };
@@ -249,6 +261,11 @@ impl Job {
         let sent = self.client.patch(patch, &mut content).boxed();
         let event = match self.commands.unless_told(sent).await {
             Err(interrupted) => return Ok(Err(interrupted)),
+            Ok(Err(error)) if trailer.is_some() && may_be_the_trailer(&error) => {
+                tracing::info!(%error, "checksums go before the bytes from now on");
+                self.client.server.without_trailers();
+                Event::Resumed
+            }
             Ok(Err(error)) => source_or_event(error, length)?,
             Ok(Ok(appended)) => {
                 self.share.meter().chunk();
@@ -271,7 +288,8 @@ impl Job {
             return Ok(Sum::None);
         };
         let info = self.client.known_options().await?;
-        if info.offers(Extension::ChecksumTrailer) && self.source.is_seekable() {
+        let offered = info.offers(Extension::ChecksumTrailer);
+        if offered && self.client.server.gets_trailers() && self.source.is_seekable() {
             return Ok(Sum::Trailer);
         }
         checksum(&mut self.source, offset, length, algorithm).await
@@ -294,6 +312,12 @@ pub(super) fn known(url: Option<&Uri>, how: Url) -> Url {
         Some(_) => how,
         None => Url::None,
     }
+}
+
+/// What a proxy that drops trailers, or does not take a body of unknown length, makes of one.
+fn may_be_the_trailer(error: &Error) -> bool {
+    let status = error.status().map(|status| status.as_u16());
+    matches!(status, Some(400 | 411 | 501))
 }
 
 /// A source that fails ends the upload: asking again gives the same.

@@ -38,6 +38,8 @@ pub(crate) struct Engine {
     failures: u32,
     /// In a row, without a request of this upload's that stored something.
     conflicts: u32,
+    /// How often the server was still joining parts.
+    joins: u32,
     restarts: u32,
 }
 
@@ -75,6 +77,7 @@ impl Engine {
             steps: 0,
             failures: 0,
             conflicts: 0,
+            joins: 0,
             restarts: 0,
         }
     }
@@ -130,6 +133,9 @@ impl Engine {
         match plan.step {
             Step::Done(_) | Step::Fail(_) => plan,
             _ if self.steps <= most => plan,
+            _ if self.joins > 0 => Plan::fail(Error::protocol(format!(
+                "was asked {most} times and has not joined the parts of the upload"
+            ))),
             _ => Plan::fail(Error::protocol(format!(
                 "answered {most} times and stored nothing new"
             ))),
@@ -150,6 +156,10 @@ impl Engine {
                 }
             }
             Event::Stands { offset, length } => self.stands(offset, length),
+            Event::Joining => {
+                self.joins = self.joins.saturating_add(1);
+                Plan::after(self.policy.backoff(self.joins, dice), self.inspect())
+            }
             Event::Stored {
                 offset,
                 sent,
@@ -164,9 +174,8 @@ impl Engine {
         let reach = match self.url {
             // Nobody else knew of it.
             Url::None | Url::Own => self.reach.unwrap_or(0),
-            Url::Given => *self.reach.get_or_insert(offset),
             // Bytes of the same content may still come in from an earlier process.
-            Url::Stored => u64::MAX,
+            Url::Stored | Url::Given => u64::MAX,
         };
         if offset > reach {
             return Plan::fail(Error::protocol(format!(

@@ -252,10 +252,18 @@ fn courses() {
             &["create", "send 0", "inspect", "fail"],
         ),
         (
-            "more than was sent to an upload that was named",
+            "bytes of an earlier process come in late",
             engine(Url::Given),
             vec![stands(5), cut(), stands(5), cut(), stands(6)],
-            &["inspect", "send 5", "inspect", "send 5", "inspect", "fail"],
+            &[
+                "inspect", "send 5", "inspect", "send 5", "inspect", "send 6",
+            ],
+        ),
+        (
+            "parts that are joined at last",
+            engine(Url::Given),
+            vec![Event::Joining, Event::Joining, stands(LENGTH)],
+            &["inspect", "inspect", "inspect", "done 1073741824"],
         ),
         (
             "more than was sent to an upload of an earlier process",

@@ -221,9 +221,13 @@ impl Upload {
     /// With a URL store it goes on with the parts there are, if it is divided as before. With another
     /// number of parts, or none, it begins anew, and when it is done the old parts are terminated.
     ///
+    /// It is done when the server says that the whole is there. 64 parts are sent at the same time at
+    /// most, the others after them.
+    ///
     /// If the answer to the last request, which joins the parts, is lost, they are joined once more, and
     /// the upload it told of stays on the server: nobody knows its URL. A server that joins parts only
-    /// once refuses that, and the error says so.
+    /// once tells of the same upload again, as this crate's does until it is restarted, or refuses that,
+    /// and the error says so.
     pub fn parallel(self, parts: usize) -> Self {
         self.set(|settings| settings.parallel = NonZeroUsize::new(parts))
     }
@@ -285,7 +289,8 @@ impl Upload {
         self.set(|settings| settings.resume.queries = QueryUrls::Stored)
     }
 
-    /// Goes on with the upload at this URL, which has to exist. User and password in it are sent to its
+    /// Goes on with the upload at this URL, which has to exist and to be of the same content: bytes that an
+    /// earlier process has sent may still come in. User and password in it are sent to its
     /// origin. It is neither looked for nor kept in a [URL store](Self::store), whose entry of the same
     /// content stays as it is. Default: what the store has, else a new one.
     pub fn resume_at(self, url: Uri) -> Self {

@@ -7,15 +7,23 @@ use std::{
 
 use futures::{FutureExt, StreamExt, stream};
 use http::Uri;
+use tokio::time::sleep;
 
 use super::{
     Leftovers, Uploaded,
     drive::{Ended, Place, known},
     run::Run,
-    steps::Url,
+    steps::{Event, Step, Url},
 };
 use crate::{
-    client::{Error, NewUpload, error::Kind, source::Opened, url_store::StoredPart},
+    client::{
+        Cancel, Error, NewUpload,
+        error::Kind,
+        handle::{Command, Commands},
+        retry::dice,
+        source::Opened,
+        url_store::StoredPart,
+    },
     protocol::Extension,
 };
 
@@ -45,6 +53,7 @@ impl Run {
         let resumed = parts.iter().map(|part| part.resumed).sum();
         let used: Vec<_> = parts.into_iter().map(|part| part.url).collect();
         self.forsake_parts(&url, &used).await;
+        self.wait_until_joined(&url, total).await?;
         self.record.finished().await;
         Ok(Uploaded {
             url,
@@ -58,9 +67,9 @@ impl Run {
         let mut commands = self.commands.clone();
         let allowed = self.may(source.length()).boxed();
         commands.unless_canceled(allowed).await??;
-        let at_once = self.settings.parallel.map_or(1, NonZeroUsize::get);
-        let sources = source.split(at_once as u64)?;
-        let parts = self.parts(sources, at_once, created).await?;
+        let parts = self.settings.parallel.map_or(1, NonZeroUsize::get);
+        let sources = source.split(parts as u64)?;
+        let parts = self.parts(sources, parts.min(AT_ONCE), created).await?;
         let urls: Vec<_> = parts.iter().map(|part| part.url.clone()).collect();
         let joining = self.client.concat(&urls, &self.metadata).boxed();
         // Not interrupted at once: an upload whose URL is lost stays behind.
@@ -70,6 +79,38 @@ impl Run {
             return Err(Error::new(Kind::Canceled).of_upload(Some(&joined.url)));
         }
         Ok((joined.url, parts))
+    }
+
+    /// The answer to the last creation may come before the parts are one upload, and tells nothing of its
+    /// size.
+    async fn wait_until_joined(&self, url: &Uri, total: Option<u64>) -> Result<(), Error> {
+        let mut commands = self.commands.clone();
+        let mut engine = self.engine(Url::Given, total);
+        let mut plan = engine.start();
+        loop {
+            let asked = async {
+                sleep(plan.pause).await;
+                self.client.inspect_once(url).await
+            };
+            let asked = commands.unless_canceled(asked.boxed()).await;
+            let event = match asked.map_err(|error| error.of_upload(Some(url)))? {
+                Ok(info) if info.is_complete() => Event::Stands {
+                    offset: info.offset.unwrap_or_default(),
+                    length: info.length.known(),
+                },
+                Ok(_) => Event::Joining,
+                // Whoever takes finished uploads away has taken this one.
+                Err(error) if error.is_not_found() => return Ok(()),
+                Err(error) => Event::Failed { error, sent: 0 },
+            };
+            plan = engine.on(event, dice());
+            match plan.step {
+                Step::Done(_) => return Ok(()),
+                Step::Fail(error) => return Err(error.of_upload(Some(url))),
+                // There is nothing to send.
+                Step::Inspect | Step::Create { .. } | Step::Send { .. } => {}
+            }
+        }
     }
 
     /// Whether the server takes such an upload.
@@ -88,6 +129,8 @@ impl Run {
         created: &Created,
     ) -> Result<Vec<Ended>, Error> {
         let mut start = 0;
+        let mut own = self.commands.clone();
+        let (steering, commands) = own.relay();
         let mut stored = self.record.parts();
         let mut parts = Vec::with_capacity(sources.len());
         for (number, source) in sources.into_iter().enumerate() {
@@ -102,18 +145,32 @@ impl Run {
                 url: begun.map(|found| stored.swap_remove(found).url),
             };
             // Boxed, for the compiler does not see that the futures of a closure are `Send`.
-            parts.push(self.part(part, source, created).boxed());
+            parts.push(self.part(part, source, created, commands.clone()).boxed());
             start += length;
         }
         let count = parts.len();
         let mut running = stream::iter(parts).buffer_unordered(at_once);
         let mut ended: Vec<_> = (0..count).map(|_| None).collect();
-        // The first failure ends the others: what they sent is stored.
-        while let Some(part) = running.next().await {
-            let (number, part) = part?;
-            ended[number] = Some(part);
+        let mut failed = None;
+        loop {
+            tokio::select! {
+                part = running.next() => match part {
+                    None => break,
+                    Some(Ok((number, part))) => ended[number] = Some(part),
+                    Some(Err(error)) => {
+                        // Ends the others, none of them in the middle of a creation: what it creates
+                        // would stay. What they sent is stored.
+                        steering.tell(Command::Cancel(Cancel::Keep));
+                        failed.get_or_insert(error);
+                    }
+                },
+                command = own.next() => steering.tell(command),
+            }
         }
-        Ok(ended.into_iter().flatten().collect())
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(ended.into_iter().flatten().collect()),
+        }
     }
 
     async fn part(
@@ -121,6 +178,7 @@ impl Run {
         part: Part,
         source: Opened,
         created: &Created,
+        commands: Commands,
     ) -> Result<(usize, Ended), Error> {
         let Part {
             number,
@@ -134,6 +192,7 @@ impl Run {
             .metadata(self.settings.parts_metadata.clone());
         let mut job = self.job(source, new, Place::Part { start, length });
         job.url = url;
+        job.commands = commands;
         let created = created.clone();
         job.on_url = Some(Arc::new(move |url| created.add(url)));
         let ended = job.run(engine).await;
@@ -157,6 +216,9 @@ impl Run {
         self.settings.leftovers == Leftovers::Remove || self.is_to_go()
     }
 }
+
+/// Each part that runs has some memory.
+const AT_ONCE: usize = 64;
 
 /// A part that is to be uploaded.
 struct Part {

@@ -54,6 +54,8 @@ pub(crate) enum Event {
     Created { offset: Option<u64> },
     /// The server told where the upload stands, and its length if it knows it.
     Stands { offset: u64, length: Option<u64> },
+    /// It is made of parts that the server has not joined yet.
+    Joining,
     /// `sent` bytes were sent, and so many are stored in all; `length` if it was told.
     Stored {
         offset: Option<u64>,
