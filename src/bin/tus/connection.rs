@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Args;
+use http::{HeaderName, HeaderValue, Uri};
+use tokio::task::spawn_blocking;
 use tower_tus::client::{Client, HttpVersion, RetryPolicy, Tls};
 
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
     value,
 };
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct Connection {
     /// Send this header; @FILE has one in each line
@@ -62,32 +64,34 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// As [`client`](Self::client), one that gives up after this time unless the flag says another.
-    pub(crate) fn impatient_client(&self, url: &Address, limit: Duration) -> Result<Client> {
+    pub(crate) async fn impatient_client(&self, url: &Address, limit: Duration) -> Result<Client> {
         let limit = self.timeout.unwrap_or(limit);
-        Ok(limited(self.client(url)?, limit))
+        Ok(limited(self.client(url).await?, limit))
     }
 
     /// A client of the server at this URL.
-    pub(crate) fn client(&self, url: &Address) -> Result<Client> {
-        let mut client = Client::new(url.uri()?).retry(self.retry()).tls(self.tls()?);
-        for headers in &self.headers {
-            for (name, value) in headers.read()? {
-                client = client.header(name, value);
+    pub(crate) async fn client(&self, url: &Address) -> Result<Client> {
+        let url = url.uri()?;
+        Ok(self.read().await?.client(url))
+    }
+
+    /// Reads the files that the flags name: once, for one may be a pipe, and on a thread that may wait
+    /// for whoever writes to it.
+    pub(crate) async fn read(&self) -> Result<Setup> {
+        let flags = self.clone();
+        spawn_blocking(move || {
+            let mut headers = Vec::new();
+            for one in &flags.headers {
+                headers.extend(one.read()?);
             }
-        }
-        if let Some(limit) = self.timeout {
-            client = limited(client, limit);
-        }
-        if self.http2 {
-            client = client.version(HttpVersion::Http2);
-        }
-        if self.method_override {
-            client = client.method_override();
-        }
-        if self.request_id {
-            client = client.request_ids();
-        }
-        Ok(client)
+            let tls = flags.tls()?;
+            Ok(Setup {
+                flags,
+                headers,
+                tls,
+            })
+        })
+        .await?
     }
 
     pub(crate) fn retry(&self) -> RetryPolicy {
@@ -113,6 +117,37 @@ impl Connection {
             tls = identity.map_err(|error| unusable("--cert", path, &error))?;
         }
         Ok(tls)
+    }
+}
+
+/// What clients are made of.
+pub(crate) struct Setup {
+    flags: Connection,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    tls: Tls,
+}
+
+impl Setup {
+    /// A client of the server at this URL.
+    pub(crate) fn client(&self, url: Uri) -> Client {
+        let flags = &self.flags;
+        let mut client = Client::new(url).retry(flags.retry()).tls(self.tls.clone());
+        for (name, value) in &self.headers {
+            client = client.header(name.clone(), value.clone());
+        }
+        if let Some(limit) = flags.timeout {
+            client = limited(client, limit);
+        }
+        if flags.http2 {
+            client = client.version(HttpVersion::Http2);
+        }
+        if flags.method_override {
+            client = client.method_override();
+        }
+        if flags.request_id {
+            client = client.request_ids();
+        }
+        client
     }
 }
 

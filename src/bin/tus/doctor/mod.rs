@@ -51,7 +51,11 @@ pub(crate) struct Doctor {
 
 pub(crate) fn run(args: &Doctor) -> Result<Exit> {
     session::run(&args.output, |screen, mut signals| async move {
-        let probe = Probe::new(args.connection.impatient_client(&args.url, PATIENCE)?);
+        let client = tokio::select! {
+            client = args.connection.impatient_client(&args.url, PATIENCE) => client?,
+            signal = signals.next() => return Err(Stopped(signal).into()),
+        };
+        let probe = Probe::new(client);
         let mut report = Report::new(screen);
         let stopped = tokio::select! {
             examined = examine(args, &probe, &mut report) => examined.map(|()| None)?,

@@ -196,7 +196,7 @@ impl Upload {
     }
 
     async fn plan(&self, url: &Address, screen: &Screen) -> Result<Plan> {
-        let mut client: Client = self.connection.client(url)?;
+        let mut client: Client = self.connection.client(url).await?;
         if let Some(bytes) = self.limit_rate {
             client = client.rate_limit(RateLimit::per_second(bytes));
         }
