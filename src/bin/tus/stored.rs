@@ -102,14 +102,14 @@ pub(crate) async fn forget_url(state: &State, url: &Uri) -> Result<()> {
 /// Looking makes no file.
 async fn entries(state: &State) -> Result<Vec<StoredUpload>> {
     match state.path() {
-        Ok(path) if !path.exists() => Ok(Vec::new()),
+        Ok(path) if !tokio::fs::try_exists(&path).await.unwrap_or(false) => Ok(Vec::new()),
         Err(_) => Ok(Vec::new()),
-        Ok(_) => state.open()?.list().await.map_err(|error| anyhow!(error)),
+        Ok(_) => state.open().await?.list().await.map_err(|error| anyhow!(error)),
     }
 }
 
 async fn remove(state: &State, upload: &StoredUpload) -> Result<()> {
-    let store = state.open()?;
+    let store = state.open().await?;
     store
         .remove(&upload.key)
         .await
