@@ -143,6 +143,43 @@ fn a_store_that_cannot_be_read_does_not_end_a_deletion() {
     assert_eq!(world.run(["info", &b]).code, Some(3));
 }
 
+/// The other parts still go on.
+#[test]
+fn a_part_that_is_forgotten_is_not_the_upload() {
+    let world = World::new();
+    let part = |name: &str| format!(r#"{{"url": "http://h/{name}", "start": 0, "length": 1}}"#);
+    let parts = ["p1", "p2", "p3"].map(part).join(",");
+    let entries = |url: &str| {
+        format!(
+            r#"{{"uploads": [{{"fingerprint": "f", "endpoint": "http://h/", "url": {url},
+                "created": 0, "parts": [{parts}]}}]}}"#
+        )
+    };
+    let forget = |url: &str| world.run(["forget", "--store", "urls.json", "--json", url]);
+    let left = || {
+        let list = world.run(["list", "--store", "urls.json", "--json"]).json();
+        let parts = list.first().map(|entry| entry["parts"].as_array().unwrap().clone());
+        parts.map(|parts| {
+            let names = parts.iter().map(|part| part["url"].as_str().unwrap());
+            names.collect::<Vec<_>>().join(" ")
+        })
+    };
+    world.file("urls.json", entries("null"));
+    let told = forget("http://h/p2");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert_eq!(told.json()[0]["parts"].as_array().unwrap().len(), 1);
+    assert_eq!(left().as_deref(), Some("http://h/p1 http://h/p3"));
+    assert_eq!(forget("http://me:pw@h/p1").code, Some(0));
+    assert_eq!(left().as_deref(), Some("http://h/p3"));
+    assert_eq!(forget("http://h/p1").code, Some(3));
+    assert_eq!(forget("http://h/p3").code, Some(0));
+    assert_eq!(left(), None);
+
+    world.file("urls.json", entries(r#""http://h/whole""#));
+    assert_eq!(forget("http://me:pw@h/whole").code, Some(0));
+    assert_eq!(left(), None);
+}
+
 /// Whatever is listed can go on; what is forgotten begins anew.
 #[test]
 #[cfg(unix)]
