@@ -63,12 +63,14 @@ impl Headers {
     }
 
     fn wrong(&self) -> Usage {
-        let name = match self.0.starts_with('@') {
-            true => &self.0[..],
-            false => self.0.split(':').next().unwrap_or_default(),
+        // A value whose name was forgotten may be a secret.
+        let name = match self.0.split_once(':') {
+            _ if self.0.starts_with('@') => format!("{:?} ", self.0),
+            Some((name, _)) if name.trim().parse::<HeaderName>().is_ok() => format!("{name:?} "),
+            _ => String::new(),
         };
         Usage(format!(
-            "--header {name:?} is no header, as in 'Name: value', or @FILE with one in each line"
+            "--header {name}is no header, as in 'Name: value', or @FILE with one in each line"
         ))
     }
 }
