@@ -84,6 +84,8 @@ async fn begin(probe: &Probe, size: u64) -> Tried {
         .any(|answer| answer.status == StatusCode::PAYLOAD_TOO_LARGE);
     let bodies = probe.bodies();
     let (Some(url), Some(length)) = (probe.upload(), bodies.last().copied()) else {
+        handle.cancel(Cancel::Terminate);
+        let _ = timeout(SLOWEST, handle).await;
         return Tried::Refused("no answer".into());
     };
     Tried::Standing(Standing {

@@ -92,7 +92,7 @@ impl Probe {
         lock(&self.seen).uploads.last().cloned()
     }
 
-    /// Removes what is left after an interruption.
+    /// Removes what is left.
     pub(super) async fn remove_all(&self) {
         let uploads = std::mem::take(&mut lock(&self.seen).uploads);
         for url in uploads {
