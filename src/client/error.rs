@@ -51,6 +51,8 @@ pub(crate) enum Kind {
     Changed(String),
     /// More bytes than the server takes at most.
     TooLarge { length: u64, most: u64 },
+    /// A download has more bytes than are wanted at most.
+    OverLimit(usize),
     /// A setting or an argument that cannot be used.
     Setting(String),
     /// Something optional that the server does not offer.
@@ -256,6 +258,12 @@ impl Error {
             || self.status() == Some(StatusCode::PAYLOAD_TOO_LARGE)
     }
 
+    /// Whether a download has more bytes than [`Download::bytes`](super::Download::bytes) was to take.
+    #[must_use]
+    pub fn is_over_limit(&self) -> bool {
+        matches!(self.0.kind, Kind::OverLimit(_))
+    }
+
     /// Whether a setting or an argument cannot be used. Nothing was sent.
     #[must_use]
     pub fn is_setting(&self) -> bool {
@@ -330,6 +338,7 @@ impl fmt::Display for Error {
                 f,
                 "the content has {length} bytes, and the server takes {most} at most"
             ),
+            Kind::OverLimit(most) => write!(f, "there are more than {most} bytes"),
             Kind::Setting(what) => f.write_str(what),
             Kind::NotOffered(what) => write!(f, "the server does not offer {what}"),
             Kind::Canceled => f.write_str("the upload was canceled"),

@@ -206,6 +206,14 @@ async fn a_pipe_is_written_to() {
 }
 
 #[tokio::test]
+async fn more_bytes_than_are_wanted_are_an_error_of_their_own() {
+    let (server, url) = cutting(0).await;
+    let error = server.client().download(&url).bytes(10).await.unwrap_err();
+    assert!(!error.is_setting(), "something was received: {error}");
+    assert!(error.is_over_limit(), "{error}");
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_told() {
     let server = Server::start().await;
     let url = format!("{}/nothing", server.endpoint()).parse().unwrap();

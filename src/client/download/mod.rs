@@ -112,14 +112,14 @@ impl Download {
     /// Everything, in memory.
     ///
     /// # Errors
-    /// As [`to_path`](Self::to_path), and if there is more than `most` bytes.
+    /// As [`to_path`](Self::to_path), and [`Error::is_over_limit`] if there are more than `most` bytes.
     pub async fn bytes(self, most: usize) -> Result<Bytes, Error> {
         let mut running = self.running(Given::Kept);
         let mut all = bytes::BytesMut::new();
         loop {
             match running.next().await? {
                 Came::Data(piece) if all.len() + piece.len() > most => {
-                    return Err(Error::setting(format!("there are more than {most} bytes")));
+                    return Err(Error::new(Kind::OverLimit(most)));
                 }
                 Came::Data(piece) => all.extend_from_slice(&piece),
                 Came::Anew => all.clear(),
