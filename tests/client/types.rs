@@ -4,7 +4,7 @@ use std::{future::IntoFuture, time::UNIX_EPOCH};
 
 use http::Uri;
 use tower_tus::client::{
-    Answer, Body, Client, Controller, Download, Error, Fingerprint, Handle, MemoryUrlStore,
+    Answer, Body, Chunk, Client, Controller, Download, Error, Fingerprint, Handle, MemoryUrlStore,
     NewUpload, Progress, Proxy, RateLimit, RetryPolicy, ServerInfo, Source, Tls, Upload,
     UploadInfo, Uploaded,
     url_store::{Claim, Key, StoredPart, StoredUpload},
@@ -95,5 +95,26 @@ async fn debug_shows_no_query_and_no_value_of_a_header() {
         .chain([format!("{created:?}"), format!("{uploaded:?}")])
     {
         assert!(!shown.contains("hidden"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn debug_shows_no_content_and_no_query_of_a_part() {
+    let new = NewUpload::new(6).content("hidden");
+    let chunk = Chunk::new(0, "hidden");
+    let server = tower::service_fn(|_: http::Request<Body>| async {
+        let answer = http::Response::builder()
+            .header("upload-length", "6")
+            .header("upload-offset", "6")
+            .header("upload-concat", "final;/a?sig=hidden http://me:hidden@h/b");
+        Ok::<_, std::convert::Infallible>(answer.body(String::new()).unwrap())
+    });
+    let client = Client::with_service("http://localhost/files".parse().unwrap(), server);
+    let url = "http://localhost/files/c".parse().unwrap();
+    let info = client.inspect(&url).await.unwrap();
+    let shown = format!("{new:?} {chunk:?} {info:?}");
+    assert!(!shown.contains("hidden"), "{shown}");
+    for kept in ["6 bytes", "/a?…", "http://h/b"] {
+        assert!(shown.contains(kept), "{kept}: {shown}");
     }
 }
