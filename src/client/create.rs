@@ -172,7 +172,7 @@ pub(super) fn attach(call: Call, metadata: &Metadata) -> Result<Call, Error> {
 /// tus 1.0.0, creation extension, "POST".
 pub(super) fn created(head: &Head) -> Result<Created, Error> {
     if head.status != StatusCode::CREATED && head.status != StatusCode::OK {
-        return Err(Error::protocol(format!(
+        return Err(Error::no_tus(format_args!(
             "answers {} where 201 Created was expected",
             head.status
         )));
@@ -180,7 +180,7 @@ pub(super) fn created(head: &Head) -> Result<Created, Error> {
     let location = head
         .headers
         .get(LOCATION)
-        .ok_or_else(|| Error::protocol("created an upload without telling its Location"))?;
+        .ok_or_else(|| Error::no_tus("created an upload without telling its Location"))?;
     let url = location
         .to_str()
         .ok()

@@ -94,6 +94,13 @@ impl Error {
         Self::new(Kind::Protocol(what.into()))
     }
 
+    /// It is perhaps no tus server at all, or something on the way drops its headers.
+    pub(crate) fn no_tus(what: impl fmt::Display) -> Self {
+        Self::protocol(format!(
+            "{what}: is this the URL of a tus 1.0.0 server, and does no proxy before it drop headers?"
+        ))
+    }
+
     pub(crate) fn setting(what: impl Into<String>) -> Self {
         Self::new(Kind::Setting(what.into()))
     }
@@ -324,11 +331,7 @@ impl fmt::Display for Error {
             Kind::Interrupted => f.write_str("the connection ended before the answer came"),
             Kind::Stalled(limit) => write!(f, "nothing was sent or received for {limit:?}"),
             Kind::Status(refusal) => refusal.explain(self.0.asked, f),
-            Kind::Protocol(what) => write!(
-                f,
-                "the server {what}: is this the URL of a tus 1.0.0 server, and does no proxy \
-                 before it drop headers?"
-            ),
+            Kind::Protocol(what) => write!(f, "the server {what}"),
             Kind::Source(what) => write!(f, "the content {what}"),
             Kind::Changed(what) => write!(
                 f,
@@ -471,6 +474,15 @@ mod tests {
             text.contains("(part https://example.org/files/1?"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_server_of_tus_is_not_doubted() {
+        let hint = "is this the URL of a tus 1.0.0 server";
+        let doubted = Error::no_tus("answers OPTIONS without Tus-Version");
+        assert!(doubted.is_protocol() && doubted.to_string().contains(hint));
+        let known = Error::protocol("has 5 bytes: another client writes to the upload");
+        assert!(known.is_protocol() && !known.to_string().contains(hint));
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Client {
 pub(crate) fn offset(headers: &HeaderMap) -> Result<u64, Error> {
     header::integer(headers, &UPLOAD_OFFSET)
         .map_err(malformed)?
-        .ok_or_else(|| Error::protocol("does not tell the Upload-Offset"))
+        .ok_or_else(|| Error::no_tus("does not tell the Upload-Offset"))
 }
 
 /// A date that cannot be read is none: nothing depends on it.
