@@ -60,7 +60,7 @@ impl Handle {
     /// Cuts the request that sends content, and sends no more of it until [`resume`](Self::resume). The
     /// server keeps what it got of it, but nothing of a request with a [checksum](super::Upload::checksum).
     ///
-    /// What is done before and after goes on: finding out what is stored and what the server offers, a
+    /// What is done before and after goes on: looking into the URL store, asking what the server offers, a
     /// creation that was begun, and joining parts.
     pub fn pause(&self) {
         self.controller.pause();
