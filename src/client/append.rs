@@ -1,4 +1,4 @@
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,7 +27,9 @@ use crate::protocol::{
 /// let chunk = Chunk::new(0, "hello").checksum(Algorithm::Sha1);
 /// let last = Chunk::new(5, "").length(5);
 /// ```
-#[derive(Debug, Clone)]
+///
+/// `Debug` shows no content, but how long it is.
+#[derive(Clone)]
 #[must_use = "a chunk is not sent until a client is asked to"]
 pub struct Chunk {
     offset: u64,
@@ -57,6 +59,17 @@ impl Chunk {
     pub fn checksum(mut self, algorithm: Algorithm) -> Self {
         self.checksum = Some(algorithm);
         self
+    }
+}
+
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunk")
+            .field("offset", &self.offset)
+            .field("data", &format_args!("{} bytes", self.data.len()))
+            .field("length", &self.length)
+            .field("checksum", &self.checksum)
+            .finish()
     }
 }
 

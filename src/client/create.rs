@@ -29,7 +29,9 @@ use crate::protocol::{
 /// let small = NewUpload::new(5).content("hello");
 /// # Ok::<_, tower_tus::protocol::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+///
+/// `Debug` shows no content, but how long it is.
+#[derive(Clone)]
 #[must_use = "nothing is created until a client is asked to"]
 pub struct NewUpload {
     pub(crate) length: Length,
@@ -80,6 +82,17 @@ impl NewUpload {
     pub fn content(mut self, content: impl Into<Bytes>) -> Self {
         self.content = content.into();
         self
+    }
+}
+
+impl fmt::Debug for NewUpload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewUpload")
+            .field("length", &self.length)
+            .field("metadata", &self.metadata)
+            .field("part", &self.part)
+            .field("content", &format_args!("{} bytes", self.content.len()))
+            .finish()
     }
 }
 
@@ -159,7 +172,7 @@ pub(super) fn attach(call: Call, metadata: &Metadata) -> Result<Call, Error> {
 /// tus 1.0.0, creation extension, "POST".
 pub(super) fn created(head: &Head) -> Result<Created, Error> {
     if head.status != StatusCode::CREATED && head.status != StatusCode::OK {
-        return Err(Error::protocol(format!(
+        return Err(Error::no_tus(format_args!(
             "answers {} where 201 Created was expected",
             head.status
         )));
@@ -167,7 +180,7 @@ pub(super) fn created(head: &Head) -> Result<Created, Error> {
     let location = head
         .headers
         .get(LOCATION)
-        .ok_or_else(|| Error::protocol("created an upload without telling its Location"))?;
+        .ok_or_else(|| Error::no_tus("created an upload without telling its Location"))?;
     let url = location
         .to_str()
         .ok()

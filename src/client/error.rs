@@ -51,6 +51,8 @@ pub(crate) enum Kind {
     Changed(String),
     /// More bytes than the server takes at most.
     TooLarge { length: u64, most: u64 },
+    /// A download has more bytes than are wanted at most.
+    OverLimit(usize),
     /// A setting or an argument that cannot be used.
     Setting(String),
     /// Something optional that the server does not offer.
@@ -90,6 +92,13 @@ impl Error {
 
     pub(crate) fn protocol(what: impl Into<String>) -> Self {
         Self::new(Kind::Protocol(what.into()))
+    }
+
+    /// It is perhaps no tus server at all, or something on the way drops its headers.
+    pub(crate) fn no_tus(what: impl fmt::Display) -> Self {
+        Self::protocol(format!(
+            "{what}: is this the URL of a tus 1.0.0 server, and does no proxy before it drop headers?"
+        ))
     }
 
     pub(crate) fn setting(what: impl Into<String>) -> Self {
@@ -256,6 +265,12 @@ impl Error {
             || self.status() == Some(StatusCode::PAYLOAD_TOO_LARGE)
     }
 
+    /// Whether a download has more bytes than [`Download::bytes`](super::Download::bytes) was to take.
+    #[must_use]
+    pub fn is_over_limit(&self) -> bool {
+        matches!(self.0.kind, Kind::OverLimit(_))
+    }
+
     /// Whether a setting or an argument cannot be used. Nothing was sent.
     #[must_use]
     pub fn is_setting(&self) -> bool {
@@ -316,11 +331,7 @@ impl fmt::Display for Error {
             Kind::Interrupted => f.write_str("the connection ended before the answer came"),
             Kind::Stalled(limit) => write!(f, "nothing was sent or received for {limit:?}"),
             Kind::Status(refusal) => refusal.explain(self.0.asked, f),
-            Kind::Protocol(what) => write!(
-                f,
-                "the server {what}: is this the URL of a tus 1.0.0 server, and does no proxy \
-                 before it drop headers?"
-            ),
+            Kind::Protocol(what) => write!(f, "the server {what}"),
             Kind::Source(what) => write!(f, "the content {what}"),
             Kind::Changed(what) => write!(
                 f,
@@ -330,6 +341,7 @@ impl fmt::Display for Error {
                 f,
                 "the content has {length} bytes, and the server takes {most} at most"
             ),
+            Kind::OverLimit(most) => write!(f, "there are more than {most} bytes"),
             Kind::Setting(what) => f.write_str(what),
             Kind::NotOffered(what) => write!(f, "the server does not offer {what}"),
             Kind::Canceled => f.write_str("the upload was canceled"),
@@ -462,6 +474,15 @@ mod tests {
             text.contains("(part https://example.org/files/1?"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_server_of_tus_is_not_doubted() {
+        let hint = "is this the URL of a tus 1.0.0 server";
+        let doubted = Error::no_tus("answers OPTIONS without Tus-Version");
+        assert!(doubted.is_protocol() && doubted.to_string().contains(hint));
+        let known = Error::protocol("has 5 bytes: another client writes to the upload");
+        assert!(known.is_protocol() && !known.to_string().contains(hint));
     }
 
     #[test]

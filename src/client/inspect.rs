@@ -1,8 +1,8 @@
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use http::{HeaderMap, Method, Uri};
 
-use super::{Client, Error, exchange::Call};
+use super::{Client, Error, exchange::Call, uri::ShownText};
 use crate::protocol::{
     self, Length, Metadata,
     header::{
@@ -30,7 +30,9 @@ pub struct UploadInfo {
 }
 
 /// What an upload is to other uploads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` shows no query: there may be a token in it.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Role {
     /// Nothing: it stands alone.
@@ -39,6 +41,19 @@ pub enum Role {
     Partial,
     /// Joined from the parts with these URLs, as the server spells them.
     Final(Vec<String>),
+}
+
+impl fmt::Debug for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Regular => f.write_str("Regular"),
+            Self::Partial => f.write_str("Partial"),
+            Self::Final(parts) => {
+                let parts: Vec<_> = parts.iter().map(|part| ShownText(part)).collect();
+                f.debug_tuple("Final").field(&parts).finish()
+            }
+        }
+    }
 }
 
 impl UploadInfo {
@@ -118,7 +133,7 @@ impl Client {
 pub(crate) fn offset(headers: &HeaderMap) -> Result<u64, Error> {
     header::integer(headers, &UPLOAD_OFFSET)
         .map_err(malformed)?
-        .ok_or_else(|| Error::protocol("does not tell the Upload-Offset"))
+        .ok_or_else(|| Error::no_tus("does not tell the Upload-Offset"))
 }
 
 /// A date that cannot be read is none: nothing depends on it.

@@ -51,7 +51,7 @@ impl ServerInfo {
     fn parse(headers: &HeaderMap) -> Result<Self, Error> {
         let versions = names(headers, &TUS_VERSION);
         if versions.is_empty() {
-            return Err(Error::protocol("answers OPTIONS without Tus-Version"));
+            return Err(Error::no_tus("answers OPTIONS without Tus-Version"));
         }
         let extension_names = names(headers, &TUS_EXTENSION);
         let checksum_names = names(headers, &TUS_CHECKSUM_ALGORITHM);

@@ -58,7 +58,7 @@ fn shown(text: &str) -> String {
 /// Control characters, and those that turn the direction of what follows.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Bytes at most.
@@ -91,7 +91,7 @@ mod tests {
             ("", "<html>no</html>", ""),
             ("text/html", "no", ""),
             ("application/octet-stream", "no", ""),
-            ("text/plain", "a\u{202e}b", "ab"),
+            ("text/plain", "a\u{202e}b\u{61c}", "ab"),
         ] {
             assert_eq!(of(kind, body), expected, "{kind} {body:?}");
         }

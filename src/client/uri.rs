@@ -24,6 +24,22 @@ impl fmt::Debug for Shown<'_> {
     }
 }
 
+/// As [`Shown`], of a server's spelling of a URL.
+pub(crate) struct ShownText<'t>(pub(crate) &'t str);
+
+impl fmt::Debug for ShownText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.parse() {
+            Ok(uri) => write!(f, "{}", Shown(&uri)),
+            Err(_) => {
+                let path = self.0.split(['?', '#']).next().unwrap_or_default();
+                f.write_str(without_userinfo(path))?;
+                f.write_str(if path == self.0 { "" } else { "?…" })
+            }
+        }
+    }
+}
+
 /// Scheme, host and port, in the spelling by which origins are compared (RFC 6454, section 4).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Origin {
@@ -196,6 +212,18 @@ mod tests {
         assert!(!same("http://h/", "https://h/"));
         assert!(!same("http://h/", "http://h:81/"));
         assert!(!same("http://h/", "http://i.h/"));
+    }
+
+    #[test]
+    fn spellings_are_shown_without_secrets() {
+        for (text, shown) in [
+            ("/files/a?sig=hidden", "/files/a?…"),
+            ("files/a?sig=hidden", "files/a?…"),
+            ("https://me:hidden@h/a", "https://h/a"),
+            ("//me:hidden@h/a b", "h/a b"),
+        ] {
+            assert_eq!(format!("{:?}", ShownText(text)), shown);
+        }
     }
 
     #[test]

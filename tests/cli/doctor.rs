@@ -63,6 +63,22 @@ fn a_good_server_is_ok() {
     assert_eq!(left, [""; 0], "doctor leaves nothing behind");
 }
 
+/// Each try of a length is an upload, and none of them gets its bytes.
+#[test]
+fn what_was_refused_is_removed_as_well() {
+    let world = World::new();
+    let (found, code) = examine_of(&world, |seen| match seen.length() {
+        100_000.. => Act::Answer(400, vec![]),
+        _ => Act::Pass,
+    });
+    assert_says(&found, "body", "fail", "400");
+    assert_eq!(code, Some(1));
+    let records = std::fs::read_dir(world.path().join("server/.tus")).unwrap();
+    let records = records.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let records: Vec<_> = records.filter(|name| name.ends_with(".info")).collect();
+    assert_eq!(records, [""; 0]);
+}
+
 #[test]
 fn a_proxy_that_limits_bodies() {
     let (found, code) = examine(|seen| match seen.length() {

@@ -2,10 +2,13 @@
 
 use std::{
     fs,
+    io::Write,
     process::{Command, Stdio},
 };
 
-use crate::support::{Act, Proxy, Running, World, eventually, sample, skipped};
+use sha2::{Digest, Sha256};
+
+use crate::support::{Act, Output, Proxy, Request, Running, World, eventually, sample, skipped};
 
 #[test]
 fn names_cannot_steer_the_terminal() {
@@ -120,6 +123,111 @@ fn without_the_usual_store_files_are_uploaded_all_the_same() {
     fs::remove_dir_all(&state).unwrap();
     fs::write(&state, "no directory").unwrap();
     uploads();
+}
+
+/// Neither is ever found again by its content, so nothing is said about where that would be kept.
+#[test]
+fn what_needs_no_store_opens_none() {
+    let world = World::new();
+    world.file("a", sample(100_000));
+    fs::write(world.path().join("state"), "no directory").unwrap();
+    let store = world.path().join("state/urls.json");
+    let store = store.to_str().unwrap();
+    let created = Request::create(100_000)
+        .send(world.server.address)
+        .location();
+    let begun = format!("http://{}{created}", world.server.address);
+    for args in [&["-"][..], &["a", "--resume-at", &begun]] {
+        for named in [&["--store", store][..], &[]] {
+            let url = world.url();
+            let all = [&["upload"], args, &[&url], named].concat();
+            let output = world.run(all);
+            assert_eq!(output.code, Some(0), "{args:?}: {}", output.stderr);
+            assert_eq!(output.stderr.lines().count(), 1, "{}", output.stderr);
+        }
+    }
+}
+
+#[test]
+fn without_a_home_files_are_uploaded_all_the_same() {
+    let world = World::new();
+    world.file("a", "x");
+    let mut command = world.tus(["upload", "a", &world.url()]);
+    command.env_remove("HOME").env_remove("XDG_STATE_HOME");
+    let output = Output::of(command);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("no home directory"),
+        "{}",
+        output.stderr
+    );
+    assert!(world.stored(output.stdout.trim()) == b"x");
+}
+
+/// Its entry of long ago cannot be claimed, and so not be removed.
+#[test]
+fn a_store_that_cannot_be_tidied_up_is_used() {
+    let world = World::new();
+    world.file("a", "x");
+    let entry = r#"{"fingerprint": "f", "endpoint": "e", "url": "http://h/old", "created": 0}"#;
+    world.file("urls.json", format!(r#"{{"uploads": [{entry}]}}"#));
+    let claim: String = Sha256::digest(b"f\0e")
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    fs::create_dir_all(world.home().join("urls.json.claims").join(claim)).unwrap();
+    let output = world.run([
+        "upload",
+        "a",
+        &world.url(),
+        "--store",
+        "urls.json",
+        "--keep",
+    ]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("cannot tidy up"),
+        "{}",
+        output.stderr
+    );
+    let list = world.run(["list", "--store", "urls.json"]);
+    assert!(
+        list.stdout.contains(output.stdout.trim()),
+        "{}",
+        list.stdout
+    );
+}
+
+/// First for the header that somebody is to write into a pipe, then for the lock of the store.
+#[test]
+fn what_is_waited_for_before_an_upload_can_be_interrupted() {
+    let world = World::new();
+    world.file("a", "x");
+    let entry = r#"{"fingerprint": "f", "endpoint": "e", "url": "http://h/old", "created": 0}"#;
+    world.file("urls.json", format!(r#"{{"uploads": [{entry}]}}"#));
+    let lock = fs::File::create(world.home().join("urls.json.lock")).unwrap();
+    lock.lock().unwrap();
+    let pipe = world.home().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return skipped("pipes with a name: there is no mkfifo");
+    }
+    for header in [None, Some("X-Key: k\n")] {
+        for (signal, code) in [("INT", 130), ("TERM", 143)] {
+            let url = world.url();
+            let args = ["upload", "a", &url, "--store", "urls.json", "-H", "@pipe"];
+            let running = Running::start(world.tus(args), Stdio::null());
+            // Opens when the command reads it: from there on it listens for signals.
+            let writer = fs::OpenOptions::new().write(true).open(&pipe);
+            let mut writer = Some(writer.unwrap());
+            if let Some(header) = header {
+                let mut writer = writer.take().unwrap();
+                writer.write_all(header.as_bytes()).unwrap();
+            }
+            running.signal(signal);
+            assert_eq!(running.wait().code, Some(code), "{header:?}");
+        }
+    }
 }
 
 #[test]

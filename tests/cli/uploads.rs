@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::support::{Request, Running, World, sample};
+use crate::support::{Act, Proxy, Request, Running, World, sample};
 
 #[test]
 fn info_tells_where_an_upload_stands() {
@@ -96,6 +96,93 @@ fn uploads_are_deleted_one_by_one() {
     for url in [a, b] {
         assert_eq!(world.run(["info", &url]).code, Some(3));
     }
+}
+
+/// A pipe can be read only once, and there are two uploads; each has its own password.
+#[test]
+#[cfg(unix)]
+fn what_is_deleted_together_has_the_same_headers() {
+    use std::io::Write;
+
+    let world = World::new();
+    world.file("a", "x");
+    let other = World::new();
+    other.file("a", "x");
+    let proxy = Proxy::start(world.server.address, |_| Act::Pass);
+    let with = |url: &str, login: &str| url.replacen("http://", &format!("http://{login}@"), 1);
+    let a = world.ok(["upload", "a", &proxy.url()]);
+    let b = world.ok(["upload", "a", &proxy.url()]);
+    let elsewhere = Proxy::start(other.server.address, |_| Act::Pass);
+    let c = other.ok(["upload", "a", &elsewhere.url()]);
+    let urls = [&with(&a, "me:1"), &with(&b, "you:2"), &c];
+    let command = world.tus(["delete", "-H", "@/dev/stdin", urls[0], urls[1], urls[2]]);
+    let mut running = Running::start(command, Stdio::piped());
+    running.input().write_all(b"X-Key: k\n").unwrap();
+    let output = running.wait();
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let seen = proxy.seen().into_iter().chain(elsewhere.seen());
+    let deletes: Vec<_> = seen.filter(|seen| seen.method == "DELETE").collect();
+    let keys: Vec<_> = deletes.iter().map(|seen| seen.header("x-key")).collect();
+    assert_eq!(keys, ["k", "k", "k"]);
+    let logins: Vec<_> = deletes
+        .iter()
+        .map(|seen| seen.header("authorization"))
+        .collect();
+    assert_eq!(logins, ["Basic bWU6MQ==", "Basic eW91OjI=", ""]);
+}
+
+#[test]
+fn a_store_that_cannot_be_read_does_not_end_a_deletion() {
+    let world = World::new();
+    world.file("a", "x");
+    let upload = || world.ok(["upload", "a", &world.url(), "--no-resume"]);
+    let (a, b) = (upload(), upload());
+    std::fs::create_dir_all(world.path().join("state/tus/uploads.json")).unwrap();
+    let output = world.run(["delete", "--json", &a, &b]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert_eq!(output.json().len(), 2);
+    let told = output.stderr.matches("stays in the list").count();
+    assert_eq!(told, 2, "{}", output.stderr);
+    assert_eq!(world.run(["info", &b]).code, Some(3));
+}
+
+/// The other parts still go on.
+#[test]
+fn a_part_that_is_forgotten_is_not_the_upload() {
+    let world = World::new();
+    let part = |name: &str| format!(r#"{{"url": "http://h/{name}", "start": 0, "length": 1}}"#);
+    let parts = ["p1", "p2", "p3"].map(part).join(",");
+    let entries = |url: &str| {
+        format!(
+            r#"{{"uploads": [{{"fingerprint": "f", "endpoint": "http://h/", "url": {url},
+                "created": 0, "parts": [{parts}]}}]}}"#
+        )
+    };
+    let forget = |url: &str| world.run(["forget", "--store", "urls.json", "--json", url]);
+    let left = || {
+        let list = world.run(["list", "--store", "urls.json", "--json"]).json();
+        let parts = list
+            .first()
+            .map(|entry| entry["parts"].as_array().unwrap().clone());
+        parts.map(|parts| {
+            let names = parts.iter().map(|part| part["url"].as_str().unwrap());
+            names.collect::<Vec<_>>().join(" ")
+        })
+    };
+    world.file("urls.json", entries("null"));
+    let told = forget("http://h/p2");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert_eq!(told.json()[0]["parts"].as_array().unwrap().len(), 1);
+    assert_eq!(left().as_deref(), Some("http://h/p1 http://h/p3"));
+    assert_eq!(forget("http://me:pw@h/p1").code, Some(0));
+    assert_eq!(left().as_deref(), Some("http://h/p3"));
+    assert_eq!(forget("http://h/p1").code, Some(3));
+    assert_eq!(forget("http://h/p3").code, Some(0));
+    assert_eq!(left(), None);
+
+    world.file("urls.json", entries(r#""http://h/whole""#));
+    assert_eq!(forget("http://me:pw@h/whole").code, Some(0));
+    assert_eq!(left(), None);
 }
 
 /// Whatever is listed can go on; what is forgotten begins anew.

@@ -5,10 +5,15 @@ use std::{
     time::Duration,
 };
 
-use futures::TryStreamExt;
-use tower_tus::client::RetryPolicy;
+use bytes::Bytes;
+use futures::{TryStreamExt, stream};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tower::BoxError;
+use tower_tus::client::{Body, Client, Download, RetryPolicy};
 
-use crate::support::{Instead, Server, bytes};
+use crate::support::{Instead, Server, bytes, quick};
 
 const SIZE: usize = 3_000_000;
 
@@ -201,9 +206,72 @@ async fn a_pipe_is_written_to() {
 }
 
 #[tokio::test]
+async fn more_bytes_than_are_wanted_are_an_error_of_their_own() {
+    let (server, url) = cutting(0).await;
+    let error = server.client().download(&url).bytes(10).await.unwrap_err();
+    assert!(!error.is_setting(), "something was received: {error}");
+    assert!(error.is_over_limit(), "{error}");
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_told() {
     let server = Server::start().await;
     let url = format!("{}/nothing", server.endpoint()).parse().unwrap();
     let error = server.client().download(&url).bytes(9).await.unwrap_err();
     assert!(error.is_not_found());
+}
+
+/// A download of ten bytes that are others in each answer, of which the first ends after four, from a server
+/// that names no version of them and tells `length` of the whole.
+fn changing(length: &'static str) -> Download {
+    let asked = Arc::new(Mutex::new(0));
+    let server = tower::service_fn(move |request: Request<Body>| {
+        let mut asked = asked.lock().unwrap();
+        *asked += 1;
+        let byte = [b'0' + *asked];
+        let answer = Response::builder();
+        let (answer, bytes) = match request.headers().contains_key("range") {
+            true => {
+                let range = format!("bytes 4-9/{length}");
+                (answer.status(206).header("content-range", range), 6)
+            }
+            false => (answer, 10),
+        };
+        let mut frames = vec![Ok(Frame::data(Bytes::from(byte.repeat(bytes))))];
+        if *asked == 1 {
+            frames = vec![
+                Ok(Frame::data(Bytes::from(byte.repeat(4)))),
+                Err(BoxError::from("cut")),
+            ];
+        }
+        let answer = match length {
+            "*" => answer,
+            _ => answer.header("content-length", bytes),
+        };
+        let answer = answer.body(StreamBody::new(stream::iter(frames)));
+        async move { Ok::<_, BoxError>(answer.unwrap()) }
+    });
+    let client = Client::with_service("http://localhost/files".parse().unwrap(), server);
+    quick(client).download(&"http://localhost/files/a".parse().unwrap())
+}
+
+/// Without an `ETag` or a date the rest may be that of other bytes.
+#[tokio::test]
+async fn what_has_no_version_begins_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    for length in ["10", "*"] {
+        let all = changing(length).bytes(100).await.unwrap();
+        assert_eq!(all, "2222222222", "{length}");
+        assert_eq!(changing(length).to_path(&path).await.unwrap(), 10);
+        assert_eq!(std::fs::read(&path).unwrap(), b"2222222222", "{length}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_given_away_goes_on_if_it_is_as_long_as_before() {
+    let all: Vec<_> = changing("10").stream().try_collect().await.unwrap();
+    assert_eq!(all.concat(), b"1111222222");
+    let all: Result<Vec<_>, _> = changing("*").stream().try_collect().await;
+    assert!(all.unwrap_err().is_source());
 }

@@ -4,10 +4,10 @@ use std::{future::IntoFuture, time::UNIX_EPOCH};
 
 use http::Uri;
 use tower_tus::client::{
-    Answer, Body, Client, Controller, Download, Error, Fingerprint, Handle, MemoryUrlStore,
-    NewUpload, Progress, Proxy, RateLimit, RetryPolicy, ServerInfo, Source, Tls, Upload,
-    UploadInfo, Uploaded,
-    url_store::{Claim, Key, StoredPart, StoredUpload},
+    Answer, Body, Chunk, Client, Controller, Download, Error, Fingerprint, Handle, MemoryUrlStore,
+    NewUpload, Progress, Proxy, RateLimit, RetryPolicy, ServerInfo, Source, StoredPart,
+    StoredUpload, Tls, Upload, UploadInfo, Uploaded,
+    url_store::{Claim, Key},
 };
 
 fn shared<T: Send + Sync + std::fmt::Debug>() {}
@@ -64,11 +64,7 @@ async fn debug_shows_no_query_and_no_value_of_a_header() {
     let url: Uri = "http://localhost/files/a?sig=hidden".parse().unwrap();
     let mut stored = StoredUpload::new(Key::new("print", "http://localhost/files"), UNIX_EPOCH);
     stored.url = Some(url.clone());
-    stored.parts.push(StoredPart {
-        url: url.clone(),
-        start: 0,
-        length: 1,
-    });
+    stored.parts.push(StoredPart::new(url.clone(), 0, 1));
     let shown = format!("{stored:?}");
     assert!(!shown.contains("hidden"), "{shown}");
     assert!(shown.contains("/files/a"), "{shown}");
@@ -95,5 +91,26 @@ async fn debug_shows_no_query_and_no_value_of_a_header() {
         .chain([format!("{created:?}"), format!("{uploaded:?}")])
     {
         assert!(!shown.contains("hidden"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn debug_shows_no_content_and_no_query_of_a_part() {
+    let new = NewUpload::new(6).content("hidden");
+    let chunk = Chunk::new(0, "hidden");
+    let server = tower::service_fn(|_: http::Request<Body>| async {
+        let answer = http::Response::builder()
+            .header("upload-length", "6")
+            .header("upload-offset", "6")
+            .header("upload-concat", "final;/a?sig=hidden http://me:hidden@h/b");
+        Ok::<_, std::convert::Infallible>(answer.body(String::new()).unwrap())
+    });
+    let client = Client::with_service("http://localhost/files".parse().unwrap(), server);
+    let url = "http://localhost/files/c".parse().unwrap();
+    let info = client.inspect(&url).await.unwrap();
+    let shown = format!("{new:?} {chunk:?} {info:?}");
+    assert!(!shown.contains("hidden"), "{shown}");
+    for kept in ["6 bytes", "/a?…", "http://h/b"] {
+        assert!(shown.contains(kept), "{kept}: {shown}");
     }
 }

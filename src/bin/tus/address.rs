@@ -3,7 +3,7 @@
 use std::{convert::Infallible, fmt, fs, str::FromStr};
 
 use anyhow::{Context, Result};
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri, uri::Authority};
 
 use crate::exit::Usage;
 
@@ -63,12 +63,14 @@ impl Headers {
     }
 
     fn wrong(&self) -> Usage {
-        let name = match self.0.starts_with('@') {
-            true => &self.0[..],
-            false => self.0.split(':').next().unwrap_or_default(),
+        // A value whose name was forgotten may be a secret.
+        let name = match self.0.split_once(':') {
+            _ if self.0.starts_with('@') => format!("{:?} ", self.0),
+            Some((name, _)) if name.trim().parse::<HeaderName>().is_ok() => format!("{name:?} "),
+            _ => String::new(),
         };
         Usage(format!(
-            "--header {name:?} is no header, as in 'Name: value', or @FILE with one in each line"
+            "--header {name}is no header, as in 'Name: value', or @FILE with one in each line"
         ))
     }
 }
@@ -85,6 +87,36 @@ impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Headers")
     }
+}
+
+/// The URL without user and password.
+pub(crate) fn without_userinfo(uri: &Uri) -> Uri {
+    let bare = |authority: &Authority| {
+        let (_, host) = authority.as_str().rsplit_once('@')?;
+        host.parse().ok()
+    };
+    let mut parts = uri.clone().into_parts();
+    if let Some(authority) = parts.authority.as_ref().and_then(bare) {
+        parts.authority = Some(authority);
+    }
+    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
+}
+
+/// Whether scheme, host and port are the same (RFC 6454, section 4).
+pub(crate) fn is_same_origin(one: &Uri, other: &Uri) -> bool {
+    let origin = |uri: &Uri| {
+        let default = match uri.scheme_str() {
+            Some("https") => 443,
+            _ => 80,
+        };
+        let host = uri.host().map(str::to_ascii_lowercase);
+        (
+            uri.scheme().cloned(),
+            host,
+            uri.port_u16().unwrap_or(default),
+        )
+    };
+    origin(one) == origin(other)
 }
 
 /// A URL for messages: without user, password and the text of its query.
@@ -116,7 +148,7 @@ pub(crate) fn printable(text: &str) -> String {
 /// Control characters, and those that turn the direction of what follows.
 pub(crate) fn is_obeyed(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn header(line: &str) -> Option<(HeaderName, HeaderValue)> {
@@ -166,6 +198,22 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        for (one, other, same) in [
+            ("https://h/a", "https://u:p@H:443/b", true),
+            ("http://h/a", "http://h:80/b", true),
+            ("http://h/", "https://h/", false),
+            ("https://h/", "https://h:444/", false),
+            ("https://h/", "https://i.h/", false),
+        ] {
+            let (one, other) = (Uri::from_static(one), Uri::from_static(other));
+            assert_eq!(is_same_origin(&one, &other), same, "{one} {other}");
+        }
+        let bare = without_userinfo(&Uri::from_static("https://u:p@h:1/a?b"));
+        assert_eq!(bare, Uri::from_static("https://h:1/a?b"));
+    }
+
+    #[test]
     fn headers_are_split_at_the_first_colon() {
         let (name, value) = header("X-Time:  12:30 ").unwrap();
         assert_eq!(
@@ -180,6 +228,6 @@ mod tests {
     #[test]
     fn what_a_stranger_sends_cannot_move_the_cursor() {
         assert_eq!(printable("a\x1b[2Jb\nc"), "a\u{fffd}[2Jb\u{fffd}c");
-        assert_eq!(printable("a\u{202e}b"), "a\u{fffd}b");
+        assert_eq!(printable("a\u{202e}b\u{61c}"), "a\u{fffd}b\u{fffd}");
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Concat) -> Result<Exit> {
         let pairs = args.metadata.iter().map(|pair| (&pair.key, &pair.value));
         let metadata =
             Metadata::from_pairs(pairs).map_err(|error| Usage(format!("--metadata: {error}")))?;
-        let client = args.connection.client(&args.url)?;
+        let client = args.connection.client(&args.url).await?;
         let joined = client.concat(&parts, &metadata).await?;
         let url = joined.url.to_string();
         screen.result(

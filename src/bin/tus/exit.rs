@@ -127,9 +127,9 @@ impl fmt::Display for Stopped {
 impl std::error::Error for Stopped {}
 
 /// One line, fit for a terminal. Some errors tell their causes themselves, and what a store answers may be long.
-pub(crate) fn explain(error: &anyhow::Error) -> String {
+pub(crate) fn explain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
+    for cause in anyhow::Chain::new(error).map(ToString::to_string) {
         if !text.contains(&cause) {
             let colon = if text.is_empty() { "" } else { ": " };
             text = text + colon + &cause;
@@ -157,12 +157,12 @@ mod tests {
         let error = anyhow!("403\n  <b/>\n")
             .context("sending: 403\n  <b/>\n")
             .context("cannot");
-        assert_eq!(explain(&error), "cannot: sending: 403 <b/>");
+        assert_eq!(explain(error.as_ref()), "cannot: sending: 403 <b/>");
         assert_eq!(
-            explain(&anyhow!("cannot read a\x1b[31m")),
+            explain(anyhow!("cannot read a\x1b[31m").as_ref()),
             "cannot read a\u{fffd}[31m"
         );
-        let long = explain(&anyhow!("é".repeat(2 * LONGEST)));
+        let long = explain(anyhow!("é".repeat(2 * LONGEST)).as_ref());
         assert_eq!(long.chars().count(), LONGEST + 1);
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct Ask {
 /// Where an upload stands.
 pub(crate) fn info(args: &Ask) -> Result<Exit> {
     session::run_until_signal(&args.output, |screen| async move {
-        let client = args.connection.client(&args.url)?;
+        let client = args.connection.client(&args.url).await?;
         // Without its password: that is in a header by now.
         let url = client.endpoint();
         let info = client.inspect(url).await?;
@@ -48,7 +48,7 @@ pub(crate) fn info(args: &Ask) -> Result<Exit> {
 /// What is attached to an upload.
 pub(crate) fn metadata(args: &Ask) -> Result<Exit> {
     session::run_until_signal(&args.output, |screen| async move {
-        let client = args.connection.client(&args.url)?;
+        let client = args.connection.client(&args.url).await?;
         let info = client.inspect(client.endpoint()).await?;
         let lines = pairs(&info.metadata, "");
         if !lines.is_empty() || args.output.json {
@@ -61,7 +61,7 @@ pub(crate) fn metadata(args: &Ask) -> Result<Exit> {
 /// What a server can do.
 pub(crate) fn options(args: &Ask) -> Result<Exit> {
     session::run_until_signal(&args.output, |screen| async move {
-        let info = args.connection.client(&args.url)?.options().await?;
+        let info = args.connection.client(&args.url).await?.options().await?;
         screen.result(|| offer(&info), || offer_json(&info))?;
         Ok(Exit::Success)
     })

@@ -96,7 +96,7 @@ fn main() -> ExitCode {
         Command::Completions(args) => completions::run(args, Tus::command()),
     };
     let exit = result.unwrap_or_else(|error| {
-        eprintln!("error: {}", explain(&error));
+        eprintln!("error: {}", explain(error.as_ref()));
         Exit::of(&error)
     });
     exit.into()

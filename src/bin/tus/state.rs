@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
+use tokio::task::spawn_blocking;
 use tower_tus::client::{UrlStore, url_store::FileUrlStore};
 
 use crate::exit::Usage;
@@ -23,21 +24,13 @@ pub(crate) struct State {
 
 impl State {
     /// The file is created when there is something to keep.
-    pub(crate) fn open(&self) -> Result<Arc<dyn UrlStore>> {
+    pub(crate) async fn open(&self) -> Result<Arc<dyn UrlStore>> {
         let path = self.path()?;
-        let store = FileUrlStore::open(&path)
+        let opened = path.clone();
+        let store = spawn_blocking(move || FileUrlStore::open(&opened))
+            .await?
             .with_context(|| format!("cannot keep URLs in {}", path.display()))?;
         Ok(Arc::new(store))
-    }
-
-    /// As [`open`](Self::open), without entries that are of no use any more.
-    pub(crate) async fn open_pruned(&self) -> Result<Arc<dyn UrlStore>> {
-        let store = self.open()?;
-        if let Some(time) = SystemTime::now().checked_sub(KEPT) {
-            let pruned = store.prune(time).await;
-            pruned.map_err(|error| anyhow!(error).context("cannot tidy up the stored URLs"))?;
-        }
-        Ok(store)
     }
 
     /// Where the file is, be it there or not.
@@ -52,6 +45,15 @@ impl State {
         })?;
         Ok(directory.join("tus").join("uploads.json"))
     }
+}
+
+/// Removes the entries that are of no use any more.
+pub(crate) async fn prune(store: &dyn UrlStore) -> Result<()> {
+    if let Some(time) = SystemTime::now().checked_sub(KEPT) {
+        let pruned = store.prune(time).await;
+        pruned.map_err(|error| anyhow!(error).context("cannot tidy up the stored URLs"))?;
+    }
+    Ok(())
 }
 
 /// By hand, for it is four rules: the XDG Base Directory Specification, and what the two others have.

@@ -93,9 +93,9 @@ impl Download {
         file::write(self, path.as_ref()).await
     }
 
-    /// Everything, in pieces as they come. They are given away: if a server sends everything again after a
-    /// connection was cut, what came is skipped if it is as long as before and no `ETag` or
-    /// `Last-Modified` says that it is other content. Otherwise that is an error.
+    /// Everything, in pieces as they come. They are given away: what a server sends after a connection was
+    /// cut is taken for the same content if it is as long as before and no `ETag` or `Last-Modified` says
+    /// otherwise, and what came is skipped if it sends everything again. Otherwise that is an error.
     pub fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send {
         let running = self.running(Given::Away);
         stream::try_unfold(running, |mut running| async move {
@@ -112,14 +112,14 @@ impl Download {
     /// Everything, in memory.
     ///
     /// # Errors
-    /// As [`to_path`](Self::to_path), and if there is more than `most` bytes.
+    /// As [`to_path`](Self::to_path), and [`Error::is_over_limit`] if there are more than `most` bytes.
     pub async fn bytes(self, most: usize) -> Result<Bytes, Error> {
         let mut running = self.running(Given::Kept);
         let mut all = bytes::BytesMut::new();
         loop {
             match running.next().await? {
                 Came::Data(piece) if all.len() + piece.len() > most => {
-                    return Err(Error::setting(format!("there are more than {most} bytes")));
+                    return Err(Error::new(Kind::OverLimit(most)));
                 }
                 Came::Data(piece) => all.extend_from_slice(&piece),
                 Came::Anew => all.clear(),
@@ -221,6 +221,10 @@ impl Running {
 
     /// Asks for what is missing.
     async fn open(&mut self) -> Result<Came, Error> {
+        let condition = self.content.if_range().cloned();
+        if self.offset > 0 && self.given == Given::Kept && condition.is_none() {
+            return self.begin_anew(range::perhaps_changed());
+        }
         let mut call = Call::new(Method::GET, &self.download.url);
         // What is stored is wanted, not what a server makes of it on the way.
         call = call.with(
@@ -231,8 +235,8 @@ impl Running {
             let range = HeaderValue::try_from(format!("bytes={}-", self.offset))
                 .expect("digits are visible ASCII");
             call = call.with(header::RANGE, range);
-            if let Some(condition) = self.content.if_range() {
-                call = call.with(header::IF_RANGE, condition.clone());
+            if let Some(condition) = condition.clone() {
+                call = call.with(header::IF_RANGE, condition);
             }
         }
         let opened = self.download.client.open(call, &mut Nothing).await;
@@ -256,8 +260,13 @@ impl Running {
         };
         let mut came = Came::Nothing;
         self.skip = match (piece.start, same, self.given) {
-            // All there is of a condition was met, or there is none.
-            (start, Same::Surely | Same::Likely | Same::Unknown, _) if start == self.offset => 0,
+            (0, _, _) if self.offset == 0 => 0,
+            (start, Same::Surely | Same::Likely, _) if start == self.offset => 0,
+            (start, Same::Unknown, _) if start == self.offset => match condition {
+                // It was met.
+                Some(_) => 0,
+                None => return Err(range::perhaps_changed()),
+            },
             // A server without ranges sends everything once more.
             (0, Same::Surely, _) | (0, Same::Likely, Given::Away) => self.offset,
             (0, _, Given::Kept) => {

@@ -116,8 +116,8 @@ pub(super) fn changed() -> Error {
 /// Nobody knows whether that is so.
 pub(super) fn perhaps_changed() -> Error {
     Error::new(Kind::Source(
-        "cannot be continued: the server sends all of it again, without an ETag that says that it is \
-         still the same: begin anew"
+        "cannot be continued: the server sends no ETag and no length that say that it is still the same: \
+         begin anew"
             .to_owned(),
     ))
 }

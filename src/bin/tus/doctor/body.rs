@@ -62,7 +62,8 @@ async fn begin(probe: &Probe, size: u64) -> Tried {
     probe.answers();
     probe.bodies();
     let upload = probe.client.upload(Source::reader(Held::new(size, GIVEN)));
-    let mut handle = upload.create_first().start();
+    let upload = upload.create_first().on_url(probe.on_created());
+    let mut handle = upload.start();
     let mut requests = 0;
     let mut since = Instant::now();
     // Proxies refuse by the head of a request, so at once; a new request begins the wait anew.
@@ -83,6 +84,8 @@ async fn begin(probe: &Probe, size: u64) -> Tried {
         .any(|answer| answer.status == StatusCode::PAYLOAD_TOO_LARGE);
     let bodies = probe.bodies();
     let (Some(url), Some(length)) = (probe.upload(), bodies.last().copied()) else {
+        handle.cancel(Cancel::Terminate);
+        let _ = timeout(SLOWEST, handle).await;
         return Tried::Refused("no answer".into());
     };
     Tried::Standing(Standing {

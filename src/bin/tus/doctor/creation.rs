@@ -12,7 +12,7 @@ use super::{
     probe::{Answered, Probe, reason},
     report::Report,
 };
-use crate::address::shown;
+use crate::address::{is_same_origin, shown};
 
 /// How long the first upload is.
 pub(super) const LENGTH: u64 = 11;
@@ -31,6 +31,7 @@ pub(super) async fn create(probe: &Probe, report: &mut Report) -> Result<Option<
         .to_owned();
     match created {
         Ok(created) => {
+            probe.on_created()(&created.url);
             report.ok("creation", &format!("201 Created, {}", place(&location)))?;
             let url = created.url;
             let found = find(probe, &url, &location, report).await?;
@@ -64,7 +65,7 @@ async fn find(probe: &Probe, url: &Uri, location: &str, report: &mut Report) -> 
     let inspected = probe.client.inspect(url).await;
     probe.answers();
     if let Err(error) = inspected {
-        if error.is_protocol() && same_origin(url, endpoint) {
+        if error.is_protocol() && is_same_origin(url, endpoint) {
             let advice = "have the proxy pass all headers of answers: Upload-*, Tus-*, Location";
             report.fail("offset", &reason(error), advice)?;
             clean(probe, Some(url.clone())).await;
@@ -76,7 +77,7 @@ async fn find(probe: &Probe, url: &Uri, location: &str, report: &mut Report) -> 
         clean(probe, real).await;
         return Ok(false);
     }
-    if same_origin(url, endpoint) {
+    if is_same_origin(url, endpoint) {
         report.ok("location", &shown(url))?;
     } else if is_local(url) && !is_local(endpoint) {
         // It answers by chance: this machine is the server's.
@@ -168,10 +169,6 @@ pub(super) async fn clean(probe: &Probe, url: Option<Uri>) {
         let _ = probe.client.terminate(&url).await;
         probe.answers();
     }
-}
-
-fn same_origin(one: &Uri, other: &Uri) -> bool {
-    (one.scheme(), one.authority()) == (other.scheme(), other.authority())
 }
 
 fn is_created(post: Option<&Answered>) -> bool {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use tokio::time::timeout;
 
 use self::{probe::Probe, report::Report};
 use crate::{
@@ -51,19 +52,22 @@ pub(crate) struct Doctor {
 
 pub(crate) fn run(args: &Doctor) -> Result<Exit> {
     session::run(&args.output, |screen, mut signals| async move {
-        let probe = Probe::new(args.connection.impatient_client(&args.url, PATIENCE)?);
-        let mut report = Report::new(screen);
-        let stopped = tokio::select! {
-            examined = examine(args, &probe, &mut report) => examined.map(|()| None)?,
-            signal = signals.next() => Some(Stopped(signal)),
+        let client = tokio::select! {
+            client = args.connection.impatient_client(&args.url, PATIENCE) => client?,
+            signal = signals.next() => return Err(Stopped(signal).into()),
         };
-        if let Some(stopped) = stopped {
-            tokio::select! {
-                () = probe.remove_all() => {}
-                _ = signals.next() => {}
-            }
-            return Err(stopped.into());
+        let probe = Probe::new(client);
+        let mut report = Report::new(screen);
+        let examined = tokio::select! {
+            examined = examine(args, &probe, &mut report) => examined,
+            signal = signals.next() => Err(Stopped(signal).into()),
+        };
+        // Whatever happened.
+        tokio::select! {
+            _ = timeout(PATIENCE, probe.remove_all()) => {}
+            signal = signals.next() => return Err(Stopped(signal).into()),
         }
+        examined?;
         report.conclude()
     })
 }

@@ -7,10 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{
-    HeaderMap, Method, StatusCode, Uri,
-    header::{CONTENT_LENGTH, LOCATION},
-};
+use http::{HeaderMap, Method, StatusCode, Uri, header::CONTENT_LENGTH};
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tower_tus::client::{Client, RetryPolicy};
 
@@ -56,17 +53,8 @@ impl Probe {
             })
             .on_response(move |answer| {
                 let mut seen = lock(&answers);
-                match *answer.method {
-                    Method::POST if answer.status.is_success() => {
-                        let location = answer.headers.get(LOCATION);
-                        let location = location.and_then(|location| location.to_str().ok());
-                        let url = location.and_then(|location| resolve(answer.uri, location));
-                        seen.uploads.extend(url);
-                    }
-                    Method::DELETE if answer.status.is_success() => {
-                        seen.uploads.retain(|url| url != answer.uri);
-                    }
-                    _ => {}
+                if *answer.method == Method::DELETE && answer.status.is_success() {
+                    seen.uploads.retain(|url| url != answer.uri);
                 }
                 seen.answers.push(Answered {
                     method: answer.method.clone(),
@@ -93,12 +81,18 @@ impl Probe {
         self.answers().pop()
     }
 
+    /// Notes where an upload is that was created.
+    pub(super) fn on_created(&self) -> impl Fn(&Uri) + Send + Sync + 'static + use<> {
+        let seen = self.seen.clone();
+        move |url| lock(&seen).uploads.push(url.clone())
+    }
+
     /// Where the latest upload is.
     pub(super) fn upload(&self) -> Option<Uri> {
         lock(&self.seen).uploads.last().cloned()
     }
 
-    /// Removes what is left after an interruption.
+    /// Removes what is left.
     pub(super) async fn remove_all(&self) {
         let uploads = std::mem::take(&mut lock(&self.seen).uploads);
         for url in uploads {
@@ -143,7 +137,7 @@ impl Answered {
 
 /// An error of the client, in one line.
 pub(super) fn reason(error: tower_tus::client::Error) -> String {
-    explain(&error.into())
+    explain(&error)
 }
 
 /// Content that claims to be long, begins, and never goes on.
@@ -196,22 +190,6 @@ impl AsyncSeek for Held {
     fn poll_complete(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<u64>> {
         Poll::Ready(Ok(self.at))
     }
-}
-
-/// Where a `Location` leads, in the forms that servers use.
-fn resolve(base: &Uri, location: &str) -> Option<Uri> {
-    if location.contains("://") {
-        return location.parse().ok();
-    }
-    let mut parts = base.clone().into_parts();
-    parts.path_and_query = match location.starts_with('/') {
-        true => location.parse().ok(),
-        false => {
-            let directory = base.path().rsplit_once('/').map_or("", |(above, _)| above);
-            format!("{directory}/{location}").parse().ok()
-        }
-    };
-    Uri::from_parts(parts).ok()
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {

@@ -65,11 +65,11 @@ pub(crate) fn run(args: &Download) -> Result<Exit> {
 impl Download {
     async fn download(&self, screen: &Screen) -> Result<()> {
         let head = Head::default();
-        let client = head.watch(self.connection.client(&self.url)?);
+        let client = head.watch(self.connection.client(&self.url).await?);
         let url = client.endpoint();
         match &self.output_file {
             Some(path) if is_stdout(path) => to_stdout(&client, url, screen).await,
-            Some(path) if !path.is_dir() => {
+            Some(path) if !is_directory(path).await => {
                 let size = to_file(&client, url, path, screen).await?;
                 told(screen, url, path, size)
             }
@@ -102,6 +102,11 @@ impl Head {
             .or_else(|| name::safe(url.path().rsplit('/').next().unwrap_or_default()))
             .unwrap_or_else(|| "download".into())
     }
+}
+
+async fn is_directory(path: &Path) -> bool {
+    let about = tokio::fs::metadata(path).await;
+    about.is_ok_and(|about| about.is_dir())
 }
 
 /// The line with the file's name would be amid its content.

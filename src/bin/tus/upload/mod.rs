@@ -8,24 +8,25 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use tokio::task::spawn_blocking;
 use tower_tus::{
     client::{AfterSuccess, Client, Fingerprint, RateLimit, WhenClaimed},
     protocol::Algorithm,
 };
 
 use self::{
-    items::Found,
+    items::{Found, Item},
     queue::Queue,
     transfer::{Keeping, NOT_KEPT, Plan},
 };
 use crate::{
     address::{Address, printable},
     connection::Connection,
-    exit::{Exit, Usage},
+    exit::{Exit, Stopped, Usage, explain},
     screen::{Output, Screen},
     session,
     signals::Signals,
-    state::State,
+    state::{self, State},
     value::{self, Pair, choice},
 };
 
@@ -129,9 +130,26 @@ pub(crate) fn run(args: &Upload) -> Result<Exit> {
 }
 
 impl Upload {
-    async fn upload(&self, screen: Screen, signals: Signals) -> Result<Exit> {
+    async fn upload(&self, screen: Screen, mut signals: Signals) -> Result<Exit> {
+        // A directory of the network, a pipe or a lock may keep it waiting for ever.
+        let (plan, items) = tokio::select! {
+            prepared = self.prepare(&screen) => prepared?,
+            signal = signals.next() => return Err(Stopped(signal).into()),
+        };
+        let queue = Queue {
+            plan,
+            jobs: self.jobs.into(),
+            screen,
+            signals,
+        };
+        queue.run(items).await
+    }
+
+    /// Everything that is done before something is sent.
+    async fn prepare(&self, screen: &Screen) -> Result<(Plan, Vec<Item>)> {
         let (files, url) = self.files_and_url()?;
-        let Found { items, gone } = items::find(files)?;
+        let files = files.to_vec();
+        let Found { items, gone } = spawn_blocking(move || items::find(&files)).await??;
         for path in gone {
             let path = printable(&path.to_string_lossy());
             screen.note(&format!("{path} is gone: it is not uploaded"));
@@ -145,18 +163,11 @@ impl Upload {
         if self.resume_at.is_some() && items.len() > 1 {
             return Err(Usage("--resume-at is for one file, and there are several".into()).into());
         }
-        let plan = self.plan(&url, &screen).await?;
-        // Before anything is sent.
+        let plan = self.plan(&url, &items, screen).await?;
         for item in &items {
             plan.metadata(item)?;
         }
-        let queue = Queue {
-            plan,
-            jobs: self.jobs.into(),
-            screen,
-            signals,
-        };
-        queue.run(items).await
+        Ok((plan, items))
     }
 
     fn files_and_url(&self) -> Result<(&[PathBuf], Address), Usage> {
@@ -195,8 +206,8 @@ impl Upload {
         )))
     }
 
-    async fn plan(&self, url: &Address, screen: &Screen) -> Result<Plan> {
-        let mut client: Client = self.connection.client(url)?;
+    async fn plan(&self, url: &Address, items: &[Item], screen: &Screen) -> Result<Plan> {
+        let mut client: Client = self.connection.client(url).await?;
         if let Some(bytes) = self.limit_rate {
             client = client.rate_limit(RateLimit::per_second(bytes));
         }
@@ -212,7 +223,7 @@ impl Upload {
             },
             parallel: self.parallel.into(),
             chunk_size: self.chunk_size,
-            keeping: self.keeping(screen).await?,
+            keeping: self.keeping(items, screen).await?,
             resume_at: self.resume_at.as_ref().map(Address::uri).transpose()?,
             fingerprint: match self.fingerprint {
                 Recognise::Auto => Fingerprint::default(),
@@ -234,19 +245,26 @@ impl Upload {
     }
 
     /// A file of URLs that was asked for has to work; without the usual one uploads are still uploads.
-    async fn keeping(&self, screen: &Screen) -> Result<Keeping> {
-        if self.no_resume {
+    async fn keeping(&self, items: &[Item], screen: &Screen) -> Result<Keeping> {
+        let is_unused = self.resume_at.is_some() || items.iter().all(Item::is_read_once);
+        if self.no_resume || is_unused {
             return Ok(Keeping::Nothing);
         }
-        match (self.state.open_pruned().await, &self.state.store) {
-            (Ok(store), Some(_)) => Ok(Keeping::Named(store)),
-            (Ok(store), None) => Ok(Keeping::Usual(store)),
-            (Err(error), Some(_)) => Err(error.context("--no-resume uploads without it")),
+        let store = match (self.state.open().await, &self.state.store) {
+            (Ok(store), _) => store,
+            (Err(error), Some(_)) => return Err(error.context("--no-resume uploads without it")),
             (Err(error), None) => {
-                screen.note(&format!("{error:#}: {NOT_KEPT}"));
-                Ok(Keeping::Nothing)
+                screen.note(&format!("{}: {NOT_KEPT}", explain(error.as_ref())));
+                return Ok(Keeping::Nothing);
             }
+        };
+        if let Err(error) = state::prune(&*store).await {
+            screen.note(&explain(error.as_ref()));
         }
+        Ok(match self.state.store {
+            Some(_) => Keeping::Named(store),
+            None => Keeping::Usual(store),
+        })
     }
 }
 

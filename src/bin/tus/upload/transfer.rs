@@ -190,7 +190,7 @@ impl Plan {
                 && let Keeping::Usual(_) = keeping
             {
                 // Nothing was sent so far.
-                screen.note(&format!("{}: {}: {NOT_KEPT}", name(), explain_error(error)));
+                screen.note(&format!("{}: {}: {NOT_KEPT}", name(), explain(error)));
                 *keeping = Keeping::Nothing;
             } else {
                 return result;
@@ -259,7 +259,7 @@ impl Plan {
         let (screen, name, retries) = (screen.clone(), printable(&item.shown), self.retries);
         self.retry.clone().judge(move |error, failures| {
             if error.is_retryable() && failures <= retries {
-                let error = explain_error(error);
+                let error = explain(error);
                 screen.note(&format!(
                     "{name}: {error}; trying again ({failures} of {retries})"
                 ));
@@ -301,7 +301,7 @@ impl Ended {
             Err(error) => json!({
                 "file": self.item.shown,
                 "url": url,
-                "error": explain(error),
+                "error": explain(error.as_ref()),
                 "status": client_error(error)
                     .and_then(Error::status)
                     .map(|status| status.as_u16()),
@@ -320,7 +320,7 @@ impl Ended {
                 screen.error(&format!("{name}: stopped. {}", self.how_to_go_on()));
             }
             Err(error) => {
-                screen.error(&format!("error: {name}: {}", explain(error)));
+                screen.error(&format!("error: {name}: {}", explain(error.as_ref())));
                 if client_error(error).is_some_and(Error::is_claimed) {
                     screen.note(&format!("{name}: --no-resume uploads it once more."));
                 }
@@ -373,17 +373,4 @@ fn is_stopped(error: &anyhow::Error) -> bool {
 
 fn client_error(error: &anyhow::Error) -> Option<&Error> {
     error.downcast_ref()
-}
-
-fn explain_error(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    printable(&text)
 }
