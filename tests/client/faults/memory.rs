@@ -119,7 +119,7 @@ fn measure(test: &str, sink: Sink, upload: fn(&Client, &str) -> Upload) {
     let path = directory.path().join("content");
     File::create(&path).unwrap().set_len(size).unwrap();
     let taken = Arc::new(AtomicU64::new(0));
-    let address = start(sink, taken.clone());
+    let address = start(sink, size, taken.clone());
 
     let program = env::current_exe().unwrap();
     let output = Command::new(program)
@@ -159,20 +159,20 @@ fn memory(which: &str) -> u64 {
         .unwrap()
 }
 
-fn start(sink: Sink, taken: Arc<AtomicU64>) -> SocketAddr {
+fn start(sink: Sink, size: u64, taken: Arc<AtomicU64>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let taken = taken.clone();
-            thread::spawn(move || serve(stream.unwrap(), sink, &taken));
+            thread::spawn(move || serve(stream.unwrap(), sink, size, &taken));
         }
     });
     address
 }
 
-/// Answers as a server that stores everything.
-fn serve(mut stream: TcpStream, sink: Sink, taken: &AtomicU64) {
+/// Answers as a server that stores everything, and whose upload of `size` is whole.
+fn serve(mut stream: TcpStream, sink: Sink, size: u64, taken: &AtomicU64) {
     let mut buffer = vec![0; 256 << 10];
     while let Some(head) = head(&mut stream) {
         let field = |name| {
@@ -194,6 +194,7 @@ fn serve(mut stream: TcpStream, sink: Sink, taken: &AtomicU64) {
         let answer = match head.split(' ').next().unwrap() {
             "options" => OFFER.to_owned(),
             "post" => "201 Created\r\nlocation: /files/a".to_owned(),
+            "head" => format!("200 OK\r\nupload-offset: {size}\r\nupload-length: {size}"),
             _ => {
                 let offset = field("upload-offset:") + length;
                 format!("204 No Content\r\nupload-offset: {offset}")
