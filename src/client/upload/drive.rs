@@ -238,7 +238,7 @@ impl Job {
         }
         let declared = whole.length.filter(|_| declare);
         let mut commands = self.commands.clone();
-        let sum = match commands.unless_told(self.sum(offset, length)).await {
+        let sum = match commands.unless_told(self.sum(offset, length).boxed()).await {
             Ok(sum) => sum?,
             Err(interrupted) => return Ok(Err(interrupted)),
         };
