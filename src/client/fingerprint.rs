@@ -22,7 +22,7 @@ use super::source::Opened;
 /// ```
 /// use tower_tus::client::Fingerprint;
 ///
-/// // Go on with the upload URLs that a script with tuspy has stored.
+/// // The keys of tuspy: with entries of its file that were taken over, its uploads go on.
 /// let as_in_python = Fingerprint::md5_start();
 /// // The same file, whatever it is called and wherever it lies.
 /// let by_content = Fingerprint::sha256();
@@ -71,6 +71,9 @@ impl Fingerprint {
     }
 
     /// Size and MD5 of the first 64 KiB, in tuspy's spelling: `size:N--md5:HEX`.
+    ///
+    /// No store reads tuspy's own file; the manual for those who come from there (`docs/coming-from.md`) has
+    /// ten lines that take its entries over.
     ///
     /// Contents that start alike and are of one size are taken for the same.
     #[must_use]

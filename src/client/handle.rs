@@ -57,8 +57,11 @@ impl Handle {
         }
     }
 
-    /// Cuts the running request and sends nothing more until [`resume`](Self::resume). What was sent is
-    /// kept by the server.
+    /// Cuts the request that sends content, and sends no more of it until [`resume`](Self::resume). The
+    /// server keeps what it got of it, but nothing of a request with a [checksum](super::Upload::checksum).
+    ///
+    /// What is done before and after goes on: looking into the URL store, asking what the server offers, a
+    /// creation that was begun, and joining parts.
     pub fn pause(&self) {
         self.controller.pause();
     }

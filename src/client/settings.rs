@@ -81,8 +81,9 @@ enum Reach {
 impl Client {
     /// A client of the server whose uploads are created at `endpoint`: an absolute http or https URL.
     ///
-    /// User and password in the URL are sent as Basic authorization, to its origin; so are those in the URL
-    /// of an upload that is named to a method. A header that is set is above both.
+    /// User and password in the URL are sent as Basic authorization, where [headers](Self::header) go: to its
+    /// origin, and to those that [`trust`](Self::trust) names. Those in the URL of an upload that is named to
+    /// a method go to that URL's origin alone. A header that is set is above both.
     pub fn new(endpoint: Uri) -> Self {
         Self {
             config: Arc::new(Config::new(&endpoint)),

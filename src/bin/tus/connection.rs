@@ -29,6 +29,10 @@ pub(crate) struct Connection {
     #[arg(long, value_name = "N", default_value_t = 9)]
     pub(crate) retries: u32,
 
+    /// Longest pause before the first of them; it doubles each time [default: 500ms]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    retry_delay: Option<Duration>,
+
     /// Give up on a request when nothing moves for this time [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = value::period)]
     timeout: Option<Duration>,
@@ -95,7 +99,11 @@ impl Connection {
     }
 
     pub(crate) fn retry(&self) -> RetryPolicy {
-        RetryPolicy::default().attempts(self.retries.saturating_add(1))
+        let policy = RetryPolicy::default().attempts(self.retries.saturating_add(1));
+        match self.retry_delay {
+            Some(delay) => policy.first_pause(delay).max_pause(delay.max(LONGEST_PAUSE)),
+            None => policy,
+        }
     }
 
     fn tls(&self) -> Result<Tls> {
@@ -164,4 +172,33 @@ fn pem(path: &Path) -> Result<Vec<u8>> {
 
 fn unusable(flag: &str, path: &Path, error: &tower_tus::client::Error) -> Usage {
     Usage(format!("{flag} {}: {error}", path.display()))
+}
+
+/// The policy's own, which a longer first pause is not cut to.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn the_first_pause_can_be_chosen() {
+        #[derive(Debug, Parser)]
+        struct Command {
+            #[command(flatten)]
+            connection: Connection,
+        }
+        for (flags, first, longest) in [
+            (&["--retries=3"][..], "first: 500ms", "cap: 60s"),
+            (&["--retry-delay=2s"], "first: 2s", "cap: 60s"),
+            (&["--retry-delay=0s"], "first: 0ns", "cap: 60s"),
+            (&["--retry-delay=5m"], "first: 300s", "cap: 300s"),
+        ] {
+            let command = Command::parse_from([&["tus"], flags].concat());
+            let policy = format!("{:?}", command.connection.retry());
+            assert!(policy.contains(first) && policy.contains(longest), "{policy}");
+        }
+    }
 }
