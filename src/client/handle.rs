@@ -29,6 +29,7 @@ pub struct Controller {
 
 /// What becomes of an upload that is canceled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Cancel {
     /// It stays on the server, and in the URL store: it can go on later.
     Keep,

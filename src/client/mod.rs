@@ -154,7 +154,7 @@ pub use self::{
     source::Source,
     transport::{Proxy, Tls},
     upload::{AfterSuccess, Leftovers, Upload, Uploaded, WhenClaimed},
-    url_store::{FileUrlStore, MemoryUrlStore, UrlStore},
+    url_store::{FileUrlStore, MemoryUrlStore, StoredPart, StoredUpload, UrlStore},
 };
 
 /// So that the examples in there compile.

@@ -39,6 +39,7 @@ type Judge = dyn Fn(&Error, u32) -> Verdict + Send + Sync;
 
 /// What is to be done about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// What [`Error::is_retryable`] says. What does not say so is tried again all the same where that is
     /// known to help: an upload of this run's that vanished, a request of which nothing was stored.

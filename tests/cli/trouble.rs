@@ -8,9 +8,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::support::{
-    Act, Output, Proxy, Request, Running, World, eventually, sample, skipped,
-};
+use crate::support::{Act, Output, Proxy, Request, Running, World, eventually, sample, skipped};
 
 #[test]
 fn names_cannot_steer_the_terminal() {
@@ -135,7 +133,9 @@ fn what_needs_no_store_opens_none() {
     fs::write(world.path().join("state"), "no directory").unwrap();
     let store = world.path().join("state/urls.json");
     let store = store.to_str().unwrap();
-    let created = Request::create(100_000).send(world.server.address).location();
+    let created = Request::create(100_000)
+        .send(world.server.address)
+        .location();
     let begun = format!("http://{}{created}", world.server.address);
     for args in [&["-"][..], &["a", "--resume-at", &begun]] {
         for named in [&["--store", store][..], &[]] {
@@ -156,7 +156,11 @@ fn without_a_home_files_are_uploaded_all_the_same() {
     command.env_remove("HOME").env_remove("XDG_STATE_HOME");
     let output = Output::of(command);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
-    assert!(output.stderr.contains("no home directory"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("no home directory"),
+        "{}",
+        output.stderr
+    );
     assert!(world.stored(output.stdout.trim()) == b"x");
 }
 
@@ -167,13 +171,31 @@ fn a_store_that_cannot_be_tidied_up_is_used() {
     world.file("a", "x");
     let entry = r#"{"fingerprint": "f", "endpoint": "e", "url": "http://h/old", "created": 0}"#;
     world.file("urls.json", format!(r#"{{"uploads": [{entry}]}}"#));
-    let claim: String = Sha256::digest(b"f\0e").iter().map(|byte| format!("{byte:02x}")).collect();
+    let claim: String = Sha256::digest(b"f\0e")
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     fs::create_dir_all(world.home().join("urls.json.claims").join(claim)).unwrap();
-    let output = world.run(["upload", "a", &world.url(), "--store", "urls.json", "--keep"]);
+    let output = world.run([
+        "upload",
+        "a",
+        &world.url(),
+        "--store",
+        "urls.json",
+        "--keep",
+    ]);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
-    assert!(output.stderr.contains("cannot tidy up"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("cannot tidy up"),
+        "{}",
+        output.stderr
+    );
     let list = world.run(["list", "--store", "urls.json"]);
-    assert!(list.stdout.contains(output.stdout.trim()), "{}", list.stdout);
+    assert!(
+        list.stdout.contains(output.stdout.trim()),
+        "{}",
+        list.stdout
+    );
 }
 
 /// First for the header that somebody is to write into a pipe, then for the lock of the store.

@@ -124,7 +124,10 @@ fn what_is_deleted_together_has_the_same_headers() {
     let deletes: Vec<_> = seen.filter(|seen| seen.method == "DELETE").collect();
     let keys: Vec<_> = deletes.iter().map(|seen| seen.header("x-key")).collect();
     assert_eq!(keys, ["k", "k", "k"]);
-    let logins: Vec<_> = deletes.iter().map(|seen| seen.header("authorization")).collect();
+    let logins: Vec<_> = deletes
+        .iter()
+        .map(|seen| seen.header("authorization"))
+        .collect();
     assert_eq!(logins, ["Basic bWU6MQ==", "Basic eW91OjI=", ""]);
 }
 
@@ -158,7 +161,9 @@ fn a_part_that_is_forgotten_is_not_the_upload() {
     let forget = |url: &str| world.run(["forget", "--store", "urls.json", "--json", url]);
     let left = || {
         let list = world.run(["list", "--store", "urls.json", "--json"]).json();
-        let parts = list.first().map(|entry| entry["parts"].as_array().unwrap().clone());
+        let parts = list
+            .first()
+            .map(|entry| entry["parts"].as_array().unwrap().clone());
         parts.map(|parts| {
             let names = parts.iter().map(|part| part["url"].as_str().unwrap());
             names.collect::<Vec<_>>().join(" ")

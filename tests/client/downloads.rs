@@ -239,7 +239,10 @@ fn changing(length: &'static str) -> Download {
         };
         let mut frames = vec![Ok(Frame::data(Bytes::from(byte.repeat(bytes))))];
         if *asked == 1 {
-            frames = vec![Ok(Frame::data(Bytes::from(byte.repeat(4)))), Err(BoxError::from("cut"))];
+            frames = vec![
+                Ok(Frame::data(Bytes::from(byte.repeat(4)))),
+                Err(BoxError::from("cut")),
+            ];
         }
         let answer = match length {
             "*" => answer,

@@ -5,9 +5,9 @@ use std::{future::IntoFuture, time::UNIX_EPOCH};
 use http::Uri;
 use tower_tus::client::{
     Answer, Body, Chunk, Client, Controller, Download, Error, Fingerprint, Handle, MemoryUrlStore,
-    NewUpload, Progress, Proxy, RateLimit, RetryPolicy, ServerInfo, Source, Tls, Upload,
-    UploadInfo, Uploaded,
-    url_store::{Claim, Key, StoredPart, StoredUpload},
+    NewUpload, Progress, Proxy, RateLimit, RetryPolicy, ServerInfo, Source, StoredPart,
+    StoredUpload, Tls, Upload, UploadInfo, Uploaded,
+    url_store::{Claim, Key},
 };
 
 fn shared<T: Send + Sync + std::fmt::Debug>() {}
@@ -64,11 +64,7 @@ async fn debug_shows_no_query_and_no_value_of_a_header() {
     let url: Uri = "http://localhost/files/a?sig=hidden".parse().unwrap();
     let mut stored = StoredUpload::new(Key::new("print", "http://localhost/files"), UNIX_EPOCH);
     stored.url = Some(url.clone());
-    stored.parts.push(StoredPart {
-        url: url.clone(),
-        start: 0,
-        length: 1,
-    });
+    stored.parts.push(StoredPart::new(url.clone(), 0, 1));
     let shown = format!("{stored:?}");
     assert!(!shown.contains("hidden"), "{shown}");
     assert!(shown.contains("/files/a"), "{shown}");

@@ -110,7 +110,11 @@ pub(crate) fn is_same_origin(one: &Uri, other: &Uri) -> bool {
             _ => 80,
         };
         let host = uri.host().map(str::to_ascii_lowercase);
-        (uri.scheme().cloned(), host, uri.port_u16().unwrap_or(default))
+        (
+            uri.scheme().cloned(),
+            host,
+            uri.port_u16().unwrap_or(default),
+        )
     };
     origin(one) == origin(other)
 }

@@ -101,7 +101,9 @@ impl Connection {
     pub(crate) fn retry(&self) -> RetryPolicy {
         let policy = RetryPolicy::default().attempts(self.retries.saturating_add(1));
         match self.retry_delay {
-            Some(delay) => policy.first_pause(delay).max_pause(delay.max(LONGEST_PAUSE)),
+            Some(delay) => policy
+                .first_pause(delay)
+                .max_pause(delay.max(LONGEST_PAUSE)),
             None => policy,
         }
     }
@@ -198,7 +200,10 @@ mod tests {
         ] {
             let command = Command::parse_from([&["tus"], flags].concat());
             let policy = format!("{:?}", command.connection.retry());
-            assert!(policy.contains(first) && policy.contains(longest), "{policy}");
+            assert!(
+                policy.contains(first) && policy.contains(longest),
+                "{policy}"
+            );
         }
     }
 }

@@ -111,7 +111,12 @@ async fn entries(state: &State) -> Result<Vec<StoredUpload>> {
     match state.path() {
         Ok(path) if !tokio::fs::try_exists(&path).await.unwrap_or(false) => Ok(Vec::new()),
         Err(_) => Ok(Vec::new()),
-        Ok(_) => state.open().await?.list().await.map_err(|error| anyhow!(error)),
+        Ok(_) => state
+            .open()
+            .await?
+            .list()
+            .await
+            .map_err(|error| anyhow!(error)),
     }
 }
 

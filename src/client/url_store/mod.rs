@@ -1,8 +1,66 @@
 //! Where the URLs of unfinished uploads are kept, so that they go on after a restart.
 //!
 //! [`FileUrlStore`] keeps them in a JSON file, `SqliteUrlStore` (feature `client-sqlite`) in a database,
-//! each for any number of processes, and [`MemoryUrlStore`] for one. A store of one's own is a
-//! [`UrlStore`]; the functions of `conformance` (a feature) say whether it does what it has to.
+//! each for any number of processes, and [`MemoryUrlStore`] for one.
+//!
+//! # A store of one's own
+//!
+//! It is a [`UrlStore`], and everything that it takes to write one is in this module. The functions of
+//! `conformance` (a feature) say whether it does what it has to.
+//!
+//! ```
+//! use std::sync::{Arc, Mutex};
+//! use tower_tus::client::url_store::{
+//!     BoxError, Claim, Key, StoredUpload, UrlStore, async_trait,
+//! };
+//!
+//! /// The latest upload of one program, which uploads one after the other.
+//! #[derive(Debug, Default)]
+//! struct Latest {
+//!     upload: Mutex<Option<StoredUpload>>,
+//!     busy: Arc<tokio::sync::Mutex<()>>,
+//! }
+//!
+//! #[async_trait]
+//! impl UrlStore for Latest {
+//!     async fn find(&self, key: &Key) -> Result<Option<StoredUpload>, BoxError> {
+//!         let upload = self.upload.lock().unwrap();
+//!         Ok(upload.clone().filter(|upload| upload.key == *key))
+//!     }
+//!
+//!     async fn save(&self, upload: &StoredUpload) -> Result<(), BoxError> {
+//!         *self.upload.lock().unwrap() = Some(upload.clone());
+//!         Ok(())
+//!     }
+//!
+//!     async fn remove(&self, key: &Key) -> Result<(), BoxError> {
+//!         self.upload.lock().unwrap().take_if(|upload| upload.key == *key);
+//!         Ok(())
+//!     }
+//!
+//!     async fn list(&self) -> Result<Vec<StoredUpload>, BoxError> {
+//!         Ok(self.upload.lock().unwrap().clone().into_iter().collect())
+//!     }
+//!
+//!     async fn claim(&self, _: &Key) -> Result<Option<Claim>, BoxError> {
+//!         Ok(self.busy.clone().try_lock_owned().ok().map(Claim::new))
+//!     }
+//! }
+//! # use tower_tus::{TusService, client::{Client, Fingerprint, Source}, storage::MemoryStorage};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let tus = TusService::new(MemoryStorage::new());
+//! # let client = Client::with_service("http://localhost/files".parse()?, tus);
+//! # let store: Arc<dyn UrlStore> = Arc::new(Latest::default());
+//! # let upload = || client
+//! #     .upload(Source::bytes("hello"))
+//! #     .fingerprint(Fingerprint::sha256())
+//! #     .shared_store(store.clone());
+//! # upload().stop_at(3).await?;
+//! # assert_eq!(upload().await?.resumed_from(), 3);
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -20,15 +78,15 @@ use std::{
     time::SystemTime,
 };
 
-use async_trait::async_trait;
 use http::Uri;
-use tower::BoxError;
 
 #[cfg(feature = "client-sqlite")]
 pub use self::sqlite::SqliteUrlStore;
 pub use self::{file::FileUrlStore, memory::MemoryUrlStore};
+#[doc(no_inline)]
+pub use {crate::protocol::Metadata, async_trait::async_trait, tower::BoxError};
+
 use super::uri::Shown;
-use crate::protocol::Metadata;
 
 /// Keeps the URLs of uploads.
 ///
@@ -151,6 +209,7 @@ impl Debug for StoredUpload {
 ///
 /// `Debug` shows no query: there may be a token in it.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StoredPart {
     /// Where it is.
     pub url: Uri,
@@ -158,6 +217,14 @@ pub struct StoredPart {
     pub start: u64,
     /// How many they are.
     pub length: u64,
+}
+
+impl StoredPart {
+    /// A part of `length` bytes from `start` on.
+    #[must_use]
+    pub fn new(url: Uri, start: u64, length: u64) -> Self {
+        Self { url, start, length }
+    }
 }
 
 impl Debug for StoredPart {
