@@ -83,13 +83,10 @@ use http::Uri;
 #[cfg(feature = "client-sqlite")]
 pub use self::sqlite::SqliteUrlStore;
 pub use self::{file::FileUrlStore, memory::MemoryUrlStore};
+#[doc(no_inline)]
+pub use {crate::protocol::Metadata, async_trait::async_trait, tower::BoxError};
+
 use super::uri::Shown;
-#[doc(no_inline)]
-pub use crate::protocol::Metadata;
-#[doc(no_inline)]
-pub use async_trait::async_trait;
-#[doc(no_inline)]
-pub use tower::BoxError;
 
 /// Keeps the URLs of uploads.
 ///

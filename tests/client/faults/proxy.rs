@@ -62,7 +62,7 @@ pub(super) enum Content {
 
 impl Fault {
     /// Whether it costs the client a request.
-    fn is_harm(&self) -> bool {
+    pub(super) fn is_harm(&self) -> bool {
         !matches!(self, Self::None | Self::Delay(_) | Self::Slow(_))
     }
 }
@@ -149,9 +149,6 @@ impl Line {
                 _ => None,
             };
             let number = self.record.request(&head, &fault, stored);
-            if fault.is_harm() {
-                self.record.lock().faults += 1;
-            }
             let relay = Relay {
                 line: &self,
                 framing: head.framing(),
@@ -235,7 +232,7 @@ impl Relay<'_> {
                 let mut server = self.upstream(server).await;
                 let sent = self.send(&mut client, &mut server, u64::MAX).await;
                 if sent == Sent::GivenUp {
-                    self.line.record.lock().given_up += 1;
+                    self.line.record.lock().given_up(self.number);
                     return None;
                 }
                 let reply = self.reply(&mut client, &mut server).await?;
@@ -424,7 +421,7 @@ impl Relay<'_> {
             reply = Reply::read(server, self.head.method()) => reply,
             // More of a body whose answer came early, or the end.
             () = gone(client, self.buffer) => {
-                self.line.record.lock().given_up += 1;
+                self.line.record.lock().given_up(self.number);
                 None
             }
         }

@@ -4,7 +4,10 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use super::wire::{Head, Reply};
+use super::{
+    proxy::Fault,
+    wire::{Head, Reply},
+};
 
 /// Everything that was seen on a line.
 #[derive(Default)]
@@ -33,8 +36,20 @@ pub(super) struct Seen {
     stored: Option<u64>,
     /// Bytes of content that came.
     pub(super) taken: u64,
+    course: Course,
     fate: String,
     pub(super) status: Option<u16>,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    Open,
+    Answered,
+    /// The client went away.
+    GivenUp,
+    /// Something went wrong with it.
+    Spoiled,
 }
 
 impl Seen {
@@ -57,14 +72,24 @@ impl Record {
     }
 
     /// A request came, and `fate` will happen to it; its number.
-    pub(super) fn request(
-        &self,
-        head: &Head,
-        fate: &impl fmt::Debug,
-        stored: Option<u64>,
-    ) -> usize {
+    pub(super) fn request(&self, head: &Head, fate: &Fault, stored: Option<u64>) -> usize {
         let mut this = self.lock();
         let path = head.path().to_owned();
+        // The client asks of an upload once at a time: it does not wait for the answer any more, even if
+        // the line has not seen its end yet.
+        let left = this.requests.iter().position(|seen| {
+            seen.path == path && seen.course == Course::Open && seen.method != "POST"
+        });
+        if let Some(left) = left {
+            this.given_up(left);
+        }
+        let course = match fate.is_harm() {
+            true => {
+                this.faults += 1;
+                Course::Spoiled
+            }
+            false => Course::Open,
+        };
         let offset = head.number("upload-offset");
         if let (Some(offset), Some(told)) = (offset, this.told.get(&path))
             && !told.contains(&offset)
@@ -78,6 +103,7 @@ impl Record {
             offset,
             stored,
             taken: 0,
+            course,
             fate: format!("{fate:?}"),
             status: None,
         });
@@ -97,6 +123,9 @@ impl Record {
         let mut this = self.lock();
         let seen = &mut this.requests[number];
         seen.status = Some(reply.head.status());
+        if seen.course == Course::Open {
+            seen.course = Course::Answered;
+        }
         if !(200..300).contains(&reply.head.status()) {
             return;
         }
@@ -118,6 +147,15 @@ impl Record {
 }
 
 impl Inner {
+    /// The client went away without an answer.
+    pub(super) fn given_up(&mut self, number: usize) {
+        let course = &mut self.requests[number].course;
+        if *course != Course::GivenUp {
+            *course = Course::GivenUp;
+            self.given_up += 1;
+        }
+    }
+
     /// How many requests are such.
     pub(super) fn count(&self, such: impl Fn(&Seen) -> bool) -> usize {
         self.requests.iter().filter(|seen| such(seen)).count()
@@ -150,6 +188,7 @@ impl fmt::Display for Inner {
                 taken,
                 fate,
                 status,
+                ..
             } = seen;
             writeln!(
                 f,

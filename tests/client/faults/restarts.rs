@@ -8,7 +8,7 @@ use tower_tus::client::{AfterSuccess, FileUrlStore, Source, Uploaded};
 use super::{
     origin::{Origin, Storage},
     proxy::{Fault, Proxy},
-    schedules::{client, fault},
+    schedules::{TRIES, client, fault},
     wire::Head,
 };
 use crate::support::{bytes, content_of};
@@ -74,7 +74,8 @@ impl Case {
         assert_eq!(stored, self.size as u64, "{record}");
         let (_, requests) = record.again();
         // What a killed client sent comes in for a while: the next one tries a few times in vain.
-        let most = record.faults + record.given_up + self.kills.len() * self.parts * TRIES;
+        let ends = record.given_up + self.kills.len() * self.parts;
+        let most = record.faults + ends * TRIES;
         assert!(requests <= most, "{requests} again\n{record}");
     }
 
@@ -130,9 +131,6 @@ fn case() -> impl Strategy<Value = Case> {
         },
     )
 }
-
-/// As often as pauses double until they are longer than that takes.
-const TRIES: usize = 6;
 
 /// What takes longer does not end.
 const FOREVER: Duration = Duration::from_secs(60);
