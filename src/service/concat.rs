@@ -45,7 +45,7 @@ impl TusService {
             return Err(Error::Part(PartError::Unfinished));
         }
         upload.length = total(&parts)?;
-        check_size(upload.length, &self.config.offer)?;
+        check_size(upload.length, &self.config.offer.limits)?;
         upload.version = self.engine.storage.create(upload).await.map_err(refusal)?;
         tracing::debug!(id = %upload.id, parts = parts.len(), "final upload created");
         Ok(())
@@ -117,7 +117,7 @@ impl TusService {
             upload.length = length;
             return Ok(upload);
         }
-        check_size(length, &self.config.offer)?;
+        check_size(length, &self.config.offer.limits.of(&upload))?;
         let storage = &self.engine.storage;
         if upload.length != length {
             upload.length = length;

@@ -128,7 +128,7 @@ impl TusService {
         claim: &mut Claim,
     ) -> Result<(), Refusal> {
         let content = &delivery.content;
-        let room = content.room(0, upload.length, &self.config.offer)?;
+        let room = content.room(0, upload.length, &self.config.offer.limits.of(upload))?;
         let opened = self.open(upload, room, content).await.map_err(refusal)?;
         self.receive(upload, opened, delivery, claim).await
     }
