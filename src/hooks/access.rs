@@ -36,7 +36,7 @@ impl<'a> Access<'a> {
 pub struct Termination<'a> {
     /// Its head.
     pub request: &'a request::Parts,
-    /// The upload, which nobody writes to any more.
+    /// The upload. Somebody may be writing to it.
     pub upload: &'a Upload,
 }
 

@@ -57,8 +57,11 @@
 //! told once at most.
 
 mod access;
+mod chain;
+mod closures;
 mod creation;
 mod event;
+mod events;
 mod finish;
 mod notice;
 
@@ -70,8 +73,14 @@ pub use self::{
     access::{Access, Termination},
     creation::Creation,
     event::{Event, EventKind},
+    events::{Events, Lagged},
     finish::Finish,
     notice::{EventId, Notice, Undelivered},
+};
+pub(crate) use self::{
+    chain::{Chain, Told},
+    closures::{Authorize, OnCreate, OnFinish},
+    events::Bus,
 };
 pub use crate::protocol::{Rejection, Reply};
 
@@ -157,7 +166,9 @@ pub trait Hooks: Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// A client has removed an upload, which was as the notice says.
+    /// An upload was removed, which was as the notice says: by a client; or by the service, because the request
+    /// that made it was refused after all, or it was a part that was joined
+    /// ([`ConcatParts::Remove`](crate::service::ConcatParts)). Not if it has expired: see [`Event`].
     async fn post_terminate(&self, notice: &Notice) {
         let _ = notice;
     }

@@ -91,14 +91,13 @@ mod tests {
 
     #[test]
     fn an_event_has_the_same_id_after_a_restart_and_another_for_a_later_upload() {
-        let at = |milliseconds, nanoseconds: u32| {
-            let created =
-                UNIX_EPOCH + std::time::Duration::new(0, milliseconds * 1_000_000 + nanoseconds);
+        let at = |nanoseconds: u64| {
+            let created = UNIX_EPOCH + std::time::Duration::from_nanos(nanoseconds);
             Upload::new("a".parse().unwrap(), Length::Known(7), created)
         };
         let id = |upload: &Upload| EventId::new(EventKind::Finished, upload);
-        assert_eq!(id(&at(5, 1)), id(&at(5, 0)));
-        assert_ne!(id(&at(5, 0)), id(&at(6, 0)));
-        assert_eq!(id(&at(5, 0)).as_str(), "a.5.finished");
+        assert_eq!(id(&at(5_000_001)), id(&at(5_000_000)));
+        assert_ne!(id(&at(5_000_000)), id(&at(6_000_000)));
+        assert_eq!(id(&at(5_000_000)).as_str(), "a.5.finished");
     }
 }

@@ -166,6 +166,21 @@ impl Reply {
         *self == Self::default()
     }
 
+    /// Both; where they contradict one another, `later` counts.
+    pub(crate) fn and(mut self, later: Self) -> Self {
+        self.status = later.status.or(self.status);
+        for name in later.headers.keys() {
+            self.headers.remove(name);
+        }
+        for (name, value) in &later.headers {
+            self.headers.append(name, value.clone());
+        }
+        if !later.body.is_empty() {
+            self.body = later.body;
+        }
+        self
+    }
+
     /// Makes the protocol's answer the application's.
     pub(crate) fn apply(&self, response: &mut Response<Bytes>) {
         if let Some(status) = self.status.filter(StatusCode::is_success) {

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -10,9 +10,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     TusService,
+    ledger::Ledger,
     session::{Claim, Denied, Sessions, Takeover},
+    tell::Telling,
 };
 use crate::{
+    hooks::Bus,
     protocol::{Error, Extension, Kind, Oversized, Upload, UploadId},
     storage::{self, Storage},
 };
@@ -29,9 +32,14 @@ pub(super) struct Engine {
     pub(super) started: OnceLock<()>,
     /// All final uploads that wait for parts are known.
     pub(super) known: CancellationToken,
+    pub(super) bus: Bus,
+    pub(super) telling: Telling,
+    pub(super) ledger: Ledger,
     writers: AtomicUsize,
     /// The final uploads that wait for a part.
     waiting: Mutex<HashMap<UploadId, Vec<UploadId>>>,
+    /// The complete uploads whose finish the application has refused for good.
+    vetoed: Mutex<HashSet<UploadId>>,
 }
 
 impl Engine {
@@ -43,8 +51,12 @@ impl Engine {
             stop: CancellationToken::new(),
             started: OnceLock::new(),
             known: CancellationToken::new(),
+            bus: Bus::default(),
+            telling: Telling::default(),
+            ledger: Ledger::default(),
             writers: AtomicUsize::new(0),
             waiting: Mutex::default(),
+            vetoed: Mutex::default(),
         }
     }
 
@@ -86,6 +98,15 @@ impl Engine {
     /// Whether a final upload still waits for `part`.
     pub(super) fn is_waited_for(&self, part: &UploadId) -> bool {
         self.waiting().contains_key(part)
+    }
+
+    /// Whether nobody but a client should try to finish an upload.
+    pub(super) fn is_vetoed(&self, id: &UploadId) -> bool {
+        self.vetoed().contains(id)
+    }
+
+    pub(super) fn vetoed(&self) -> MutexGuard<'_, HashSet<UploadId>> {
+        self.vetoed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<UploadId, Vec<UploadId>>> {
@@ -135,6 +156,14 @@ impl TusService {
             upload.lifetime = None;
         }
         upload
+    }
+
+    /// The service, for work that no request waits for.
+    pub(super) fn unasked(&self) -> Self {
+        Self {
+            request: None,
+            ..self.clone()
+        }
     }
 
     /// Waits for the right to write to an upload.

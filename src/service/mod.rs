@@ -1,5 +1,6 @@
 //! The tower service: [`TusService`].
 
+mod access;
 mod append;
 mod body;
 mod concat;
@@ -11,13 +12,16 @@ mod download;
 mod engine;
 mod finish;
 mod handle;
+mod hooks;
 mod inspect;
+mod ledger;
 mod linger;
 mod maintain;
 mod pump;
 mod receive;
 mod route;
 mod session;
+mod tell;
 mod terminate;
 #[cfg(test)]
 mod tests;
@@ -31,7 +35,7 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{Request, Response, Uri};
+use http::{Request, Response, Uri, request};
 use http_body::Body;
 use tower::{BoxError, Service};
 
@@ -39,6 +43,7 @@ pub use self::{
     body::TusBody,
     config::{ConcatParts, Downloads, Forwarded},
     cors::Cors,
+    ledger::OwnerLimits,
     maintain::Swept,
 };
 use self::{config::Config, engine::Engine};
@@ -66,6 +71,8 @@ use crate::{
 pub struct TusService {
     engine: Arc<Engine>,
     config: Arc<Config>,
+    /// The request that this clone serves, where anybody wants to see it.
+    request: Option<Arc<request::Parts>>,
 }
 
 impl TusService {
@@ -74,6 +81,7 @@ impl TusService {
         Self {
             engine: Arc::new(Engine::new(storage)),
             config: Arc::default(),
+            request: None,
         }
     }
 
