@@ -3,6 +3,7 @@
 
 #[cfg(feature = "client")]
 pub mod client;
+pub mod hooks;
 pub mod protocol;
 pub mod service;
 pub mod storage;

@@ -3,7 +3,7 @@ use std::time::SystemTime;
 use http::HeaderMap;
 
 use super::{
-    Algorithm, Checksum, Error, Kind, Length, Offer, Oversized, Upload, UploadId,
+    Algorithm, Checksum, Error, Kind, Length, Limits, Offer, Oversized, Upload, UploadId,
     create::check_size, header,
 };
 
@@ -46,8 +46,9 @@ impl Append {
             }
             (_, Some(declared)) => Length::Known(declared),
         };
-        check_size(length, offer)?;
-        let room = self.content.room(upload.offset, length, offer)?;
+        let limits = offer.limits.of(upload);
+        check_size(length, &limits)?;
+        let room = self.content.room(upload.offset, length, &limits)?;
         let declare = match upload.length {
             Length::Known(_) => None,
             Length::Deferred => self.declared,
@@ -81,8 +82,7 @@ impl Content {
     ///
     /// # Errors
     /// [`Error::TooLarge`] if it announces more.
-    pub fn room(&self, offset: u64, length: Length, offer: &Offer) -> Result<Room, Error> {
-        let limits = &offer.limits;
+    pub fn room(&self, offset: u64, length: Length, limits: &Limits) -> Result<Room, Error> {
         let (end, beyond) = match (length, limits.max_size) {
             (Length::Known(length), _) => (length, Oversized::Body),
             (Length::Deferred, Some(max)) => (max, Oversized::Upload),
@@ -162,7 +162,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::protocol::{Concat, Limits};
+    use crate::protocol::Concat;
 
     fn append(offset: u64, declared: Option<u64>, length: Option<u64>) -> Append {
         Append {

@@ -1,4 +1,4 @@
-use super::{Content, Error, Extension, Kind, Length, Metadata, Offer, Oversized};
+use super::{Content, Error, Extension, Kind, Length, Limits, Metadata, Offer, Oversized};
 
 /// Makes a new upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +45,9 @@ impl Create {
             Extension::CreationDeferLength,
             self.length == Length::Deferred,
         )?;
-        check_size(self.length, offer)?;
+        check_size(self.length, limits)?;
         if let Some(content) = &self.content {
-            content.room(0, self.length, offer)?;
+            content.room(0, self.length, limits)?;
         }
         Ok(())
     }
@@ -56,9 +56,9 @@ impl Create {
 /// Whether an upload may be that large.
 ///
 /// # Errors
-/// [`Error::TooLarge`] beyond `Tus-Max-Size`.
-pub fn check_size(length: Length, offer: &Offer) -> Result<(), Error> {
-    match (length, offer.limits.max_size) {
+/// [`Error::TooLarge`] beyond the largest size.
+pub fn check_size(length: Length, limits: &Limits) -> Result<(), Error> {
+    match (length, limits.max_size) {
         (Length::Known(length), Some(max)) if length > max => {
             Err(Error::TooLarge(Oversized::Upload))
         }
@@ -69,7 +69,7 @@ pub fn check_size(length: Length, offer: &Offer) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Concat, Extensions, Limits, Verify};
+    use crate::protocol::{Concat, Extensions, Verify};
 
     fn create(length: Length) -> Create {
         Create {

@@ -1,6 +1,6 @@
 use http::{HeaderName, StatusCode};
 
-use super::Extension;
+use super::{Extension, Rejection};
 
 /// Why a request was refused. Each variant has exactly one status: [`Error::status`].
 ///
@@ -65,6 +65,9 @@ pub enum Error {
     /// A newer request has taken over; what came is stored.
     #[error("a newer request continues this upload")]
     Superseded,
+    /// There is an upload of this id already.
+    #[error("an upload of this name exists already")]
+    IdTaken,
     /// There is a file under the upload's key already.
     #[error("a file of this name exists already")]
     KeyTaken,
@@ -89,6 +92,15 @@ pub enum Error {
     /// The body has another checksum than the request says; nothing of it is stored.
     #[error("the checksum is another one")]
     ChecksumMismatch,
+    /// The owner has as many unfinished uploads, or unfinished bytes, as allowed.
+    #[error("too many unfinished uploads: finish or terminate some first")]
+    TooManyUploads,
+    /// The owner would have more bytes stored than allowed.
+    #[error("there is no room left for this upload")]
+    QuotaExceeded,
+    /// The application said no, in its own words.
+    #[error("{0}")]
+    Rejected(Box<Rejection>),
     /// The server failed, and its log says how.
     #[error("internal error")]
     Internal,
@@ -130,10 +142,12 @@ impl Error {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Stalled => StatusCode::REQUEST_TIMEOUT,
-            Self::OffsetMismatch | Self::Superseded | Self::KeyTaken => StatusCode::CONFLICT,
+            Self::OffsetMismatch | Self::Superseded | Self::IdTaken | Self::KeyTaken => {
+                StatusCode::CONFLICT
+            }
             Self::Gone => StatusCode::GONE,
             Self::Version => StatusCode::PRECONDITION_FAILED,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) | Self::QuotaExceeded => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Range(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::Locked => StatusCode::LOCKED,
@@ -141,6 +155,8 @@ impl Error {
             Self::ChecksumMismatch => {
                 StatusCode::from_u16(460).expect("460 is between 100 and 999")
             }
+            Self::TooManyUploads => StatusCode::TOO_MANY_REQUESTS,
+            Self::Rejected(rejection) => rejection.effective_status(),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
             Self::ShuttingDown | Self::Overloaded | Self::Finishing => {
@@ -202,5 +218,11 @@ impl std::fmt::Display for PartError {
             Self::NotPartial => "is not a partial upload",
             Self::Unfinished => "is not finished",
         })
+    }
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(Box::new(rejection))
     }
 }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use super::Upload;
+
 /// What a request may ask for. Every limit has a default and a clear 4xx or 503.
 ///
 /// ```
@@ -70,6 +72,18 @@ impl Limits {
         self.idle_interval = interval;
         self.idle_min_bytes = min_bytes;
         self
+    }
+
+    /// The limits of one upload, which may have a size of its own.
+    pub(crate) fn of(&self, upload: &Upload) -> Self {
+        let max_size = match (self.max_size, upload.max_size) {
+            (Some(server), Some(own)) => Some(server.min(own)),
+            (server, own) => server.or(own),
+        };
+        Self {
+            max_size,
+            ..self.clone()
+        }
     }
 }
 

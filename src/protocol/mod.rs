@@ -19,9 +19,12 @@ mod key;
 mod limits;
 mod metadata;
 mod mount;
+mod owner;
+mod reply;
 mod tus1;
 mod upload;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response};
 
 #[cfg(feature = "object")]
@@ -39,7 +42,9 @@ pub use self::{
     limits::Limits,
     metadata::Metadata,
     mount::Mount,
-    upload::{Kind, Length, Stage, Upload, Version},
+    owner::Owner,
+    reply::{Rejection, Reply},
+    upload::{Announcement, Kind, Length, Stage, Upload, Version},
 };
 pub(crate) use self::{checksum::Hasher, header::lists};
 
@@ -158,6 +163,19 @@ pub enum Outcome {
     Downloaded(Upload, Selection),
     /// [`Operation::Download`]: the bytes are to be had elsewhere, at this URL.
     Redirected(HeaderValue),
+    /// Any of the others, with the application's own words.
+    Replied(Box<Self>, Reply),
+}
+
+impl Outcome {
+    /// The outcome with the application's own words, if it has any.
+    #[must_use]
+    pub fn with(self, reply: Reply) -> Self {
+        match reply.is_empty() {
+            true => self,
+            false => Self::Replied(Box::new(self), reply),
+        }
+    }
 }
 
 /// Why nothing, or not all, was done; and where the upload stands now, if that helps the client.
@@ -221,9 +239,10 @@ impl Dialect {
         }
     }
 
-    /// The answer; its body is a line about a refusal. The bytes of a download are not in it.
+    /// The answer; its body is a line about a refusal, or the application's own words. The bytes of a
+    /// download are not in it.
     #[must_use]
-    pub fn render(self, answer: &Result<Outcome, Refusal>, offer: &Offer) -> Response<String> {
+    pub fn render(self, answer: &Result<Outcome, Refusal>, offer: &Offer) -> Response<Bytes> {
         match self {
             Self::Tus1 => tus1::render(answer, offer),
         }

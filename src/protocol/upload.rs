@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use super::{Concat, Key, Metadata, UploadId};
+use super::{Concat, Key, Metadata, Owner, UploadId};
 
 /// The state of one upload, as a storage keeps it.
 ///
@@ -28,13 +28,19 @@ pub struct Upload {
     pub lifetime: Option<Duration>,
     /// Where its bytes will be once it is finished. Parts of other uploads have no key.
     pub key: Key,
+    /// Whose it is; `None` for nobody's.
+    pub owner: Option<Owner>,
+    /// The largest size it may have, in bytes, if that is less than the server's.
+    pub max_size: Option<u64>,
+    /// Whether somebody is still to be told that it is finished.
+    pub announcement: Announcement,
     /// Which state of the storage this snapshot shows.
     pub version: Version,
 }
 
 impl Upload {
-    /// An upload that nothing was sent to yet: regular, without metadata, to be kept forever and to
-    /// appear under its id.
+    /// An upload that nothing was sent to yet: regular, without metadata and owner, to be kept forever and
+    /// to appear under its id.
     #[must_use]
     pub fn new(id: UploadId, length: Length, created: SystemTime) -> Self {
         Self {
@@ -48,6 +54,9 @@ impl Upload {
             created,
             touched: created,
             lifetime: None,
+            owner: None,
+            max_size: None,
+            announcement: Announcement::None,
             version: Version::default(),
         }
     }
@@ -129,6 +138,19 @@ pub enum Stage {
     Finishing,
     /// All bytes are stored under the upload's key.
     Finished,
+}
+
+/// Whether somebody is to be told that an upload is finished.
+///
+/// It is kept with the upload, so that a crash between the finish and the telling makes nobody miss it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Announcement {
+    /// Nobody, or all have been told.
+    #[default]
+    None,
+    /// It is told once it is finished.
+    Due,
 }
 
 /// Names one state of an upload in its storage. Opaque to everybody else.

@@ -3,7 +3,7 @@ use std::time::SystemTime;
 use super::{
     TusService,
     body::RequestBody,
-    engine::refusal,
+    engine::{Admission, refusal},
     handle::{Answer, refuse},
     linger::linger,
     pump::mode,
@@ -43,8 +43,8 @@ impl TusService {
         let content = append.content.clone();
         let tus = self.clone();
         self.detached_with(Some(&content), async move {
-            let _admission = admission;
-            tus.append_detached(append, found, delivery).await
+            tus.append_detached(append, found, delivery, admission)
+                .await
         })
         .await
     }
@@ -54,6 +54,7 @@ impl TusService {
         append: Append,
         mut found: Found,
         mut delivery: Delivery,
+        admission: Admission,
     ) -> Answer {
         let mut claim = match self.claim(&append.id, Takeover::At(append.offset)).await {
             Ok(claim) => claim,
@@ -70,9 +71,11 @@ impl TusService {
         }
         let pumped = self.pump(&append, found, &mut delivery, &mut claim).await;
         linger(delivery.body);
+        // Whoever waits for the application keeps nobody else from writing.
+        drop(admission);
         let mut upload = pumped?;
-        self.finish_if_complete(&mut upload).await?;
-        Ok(Outcome::Appended(upload))
+        let reply = self.finish_if_complete(&mut upload).await?;
+        Ok(Outcome::Appended(upload).with(reply))
     }
 
     /// Opens the upload and moves the body into it. Gives where it stands afterwards.
@@ -116,7 +119,9 @@ impl TusService {
 
     async fn declare(&self, upload: &mut Upload, length: u64) -> storage::Result<()> {
         upload.length = Length::Known(length);
+        let books = self.engine.ledger.change().await;
         upload.version = self.engine.storage.update(upload).await?;
+        books.declared(upload);
         Ok(())
     }
 

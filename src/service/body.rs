@@ -27,8 +27,8 @@ enum Inner {
 }
 
 impl TusBody {
-    pub(super) fn text(text: String) -> Self {
-        Self(Inner::Text(Bytes::from(text)))
+    pub(super) fn text(text: Bytes) -> Self {
+        Self(Inner::Text(text))
     }
 
     /// The pieces, which are `length` bytes.

@@ -8,9 +8,12 @@ use super::{
     maintain::give_turns,
     session::{Claim, Takeover},
 };
-use crate::protocol::{
-    Concat, Error, Extension, Kind, Length, Oversized, PartError, Refusal, Stage, Upload, UploadId,
-    check_size,
+use crate::{
+    hooks::EventKind,
+    protocol::{
+        Concat, Error, Extension, Kind, Length, Oversized, PartError, Refusal, Reply, Upload,
+        UploadId, check_size,
+    },
 };
 
 /// How long the answer to a creation waits for the parts to be joined. What takes longer goes on
@@ -22,27 +25,39 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 impl TusService {
     /// Makes a final upload, and joins its parts if all of them are finished.
-    pub(super) async fn create_final(&self, mut upload: Upload) -> Result<Upload, Refusal> {
+    pub(super) async fn create_final(
+        &self,
+        mut upload: Upload,
+    ) -> Result<(Upload, Reply), Refusal> {
         let Kind::Final(concat) = upload.kind.clone() else {
-            return Ok(upload);
+            return Ok((upload, Reply::default()));
         };
         // Before the parts are looked at: one may be finished, or released, just now.
         self.engine.wait_for(&upload);
         if let Err(error) = self.register_final(&mut upload, &concat).await {
             self.engine.stop_waiting(&upload);
-            return match error {
+            let before = match error {
                 Error::Part(PartError::NotFound) => self.joined_before(&upload, &concat).await,
                 _ => None,
-            }
-            .ok_or_else(|| error.into());
+            };
+            let joined = before.map(|upload| (upload, Reply::default()));
+            return joined.ok_or_else(|| error.into());
         }
-        Ok(self.join(upload, PATIENCE).await)
+        match self.join(upload.clone(), PATIENCE).await {
+            Ok(joined) => Ok(joined),
+            Err(refusal) => {
+                // A client that is refused never learns the URL.
+                let _ = self.remove(&upload, EventKind::Terminated).await;
+                Err(refusal)
+            }
+        }
     }
 
     /// The final upload that was made of the same parts, which are no more: its answer was lost.
     async fn joined_before(&self, wanted: &Upload, concat: &Concat) -> Option<Upload> {
         let upload = self.load(&self.engine.joined.find(concat)?).await.ok()?;
-        (upload.metadata == wanted.metadata).then_some(upload)
+        let same = upload.metadata == wanted.metadata && upload.owner == wanted.owner;
+        same.then_some(upload)
     }
 
     async fn register_final(&self, upload: &mut Upload, concat: &Concat) -> Result<(), Error> {
@@ -55,25 +70,27 @@ impl TusService {
             return Err(Error::Part(PartError::Unfinished));
         }
         upload.length = total(&parts)?;
-        check_size(upload.length, &self.config.offer)?;
-        upload.version = self.engine.storage.create(upload).await.map_err(refusal)?;
+        check_size(upload.length, &self.config.offer.limits)?;
+        self.register(upload).await?;
         tracing::debug!(id = %upload.id, parts = parts.len(), "final upload created");
         Ok(())
     }
 
     /// A final upload whose parts are not joined: joins them if they are finished, and tells the length
     /// as soon as those of all parts are known.
-    pub(super) async fn inspect_final(&self, upload: Upload) -> Upload {
-        self.join(upload, GLANCE).await
+    pub(super) async fn inspect_final(&self, upload: Upload) -> Result<Upload, Refusal> {
+        let (joined, _) = self.join(upload, GLANCE).await?;
+        Ok(joined)
     }
 
     /// Joins what waits for a part that is finished now.
     pub(super) fn join_waiting_for(&self, part: &Upload) {
         for joined in self.engine.waiting_for(&part.id) {
-            let tus = self.clone();
+            let tus = self.unasked();
             self.engine.tasks.spawn(async move {
                 if let Ok(upload) = tus.load(&joined).await {
-                    tus.join(upload, PATIENCE).await;
+                    // Why it is not joined is logged where it is tried.
+                    let _ = tus.join(upload, PATIENCE).await;
                 }
             });
         }
@@ -81,11 +98,14 @@ impl TusService {
 
     /// Joins the parts, if all of them are finished, in a task of its own. Gives the upload as it is
     /// when that is done, or has taken longer than `patience`; somebody else may be at it already.
-    async fn join(&self, upload: Upload, patience: Duration) -> Upload {
+    ///
+    /// Only what the application says against it is an error.
+    async fn join(&self, upload: Upload, patience: Duration) -> Result<(Upload, Reply), Refusal> {
+        let unchanged = |upload| Ok((upload, Reply::default()));
         let until = Instant::now() + patience;
         let claim = self.claim(&upload.id, Takeover::Never);
         let Ok(Ok(claim)) = timeout_at(until, claim).await else {
-            return upload;
+            return unchanged(upload);
         };
         let (tus, id) = (self.clone(), upload.id.clone());
         let stop = self.engine.stop.clone();
@@ -95,48 +115,61 @@ impl TusService {
                 .await
         });
         match timeout_at(until, joining).await {
-            Ok(Ok(Some(Ok(joined)))) => joined,
-            Ok(Ok(Some(Err(Refusal { error, .. })))) => {
-                tracing::debug!(id = %upload.id, %error, "final upload not joined");
-                upload
+            Ok(Ok(Some(Ok(joined)))) => Ok(joined),
+            Ok(Ok(Some(Err(refusal)))) => {
+                tracing::debug!(id = %upload.id, error = %refusal.error, "final upload not joined");
+                match refusal.error {
+                    Error::Rejected(_) => Err(refusal),
+                    _ => unchanged(upload),
+                }
             }
-            _ => upload,
+            _ => unchanged(upload),
         }
     }
 
     /// Joins the parts until somebody wants the upload to end.
-    async fn join_unless_ended(&self, mut claim: Claim, id: &UploadId) -> Result<Upload, Refusal> {
+    async fn join_unless_ended(
+        &self,
+        mut claim: Claim,
+        id: &UploadId,
+    ) -> Result<(Upload, Reply), Refusal> {
         tokio::select! {
             joined = self.join_claimed(id) => joined,
             () = claim.ended() => Err(Error::Superseded.into()),
         }
     }
 
-    async fn join_claimed(&self, id: &UploadId) -> Result<Upload, Refusal> {
+    async fn join_claimed(&self, id: &UploadId) -> Result<(Upload, Reply), Refusal> {
         let mut upload = self.load(id).await?;
         let Kind::Final(concat) = upload.kind.clone() else {
-            return Ok(upload);
+            return Ok((upload, Reply::default()));
         };
         if upload.is_finished() {
-            return Ok(upload);
+            return Ok((upload, Reply::default()));
         }
         let parts = self.load_parts(&concat).await?;
         let length = total(&parts)?;
         if parts.iter().any(|part| !part.is_finished()) {
             self.engine.wait_for(&upload);
             upload.length = length;
-            return Ok(upload);
+            return Ok((upload, Reply::default()));
         }
-        check_size(length, &self.config.offer)?;
+        check_size(length, &self.config.offer.limits.of(&upload))?;
         let storage = &self.engine.storage;
         if upload.length != length {
             upload.length = length;
+            let books = self.engine.ledger.change().await;
             upload.version = storage.update(&upload).await.map_err(refusal)?;
+            books.declared(&upload);
         }
+        let mut whole = upload.clone();
+        whole.offset = length.known().unwrap_or_default();
+        let reply = self.pre_finish(&whole).await?;
+        let books = self.engine.ledger.change().await;
         storage.concat(&upload, &parts).await.map_err(refusal)?;
-        upload.offset = length.known().unwrap_or_default();
-        upload.stage = Stage::Finished;
-        tracing::debug!(id = %upload.id, length = upload.offset, "final upload finished");
+        upload.offset = whole.offset;
+        self.finished(&mut upload, &books);
+        drop(books);
         self.engine.stop_waiting(&upload);
         if self.config.concat_parts == ConcatParts::Remove {
             self.engine.joined.note(&concat, &upload.id);
@@ -144,7 +177,7 @@ impl TusService {
         for part in concat.parts() {
             self.release_part(part).await;
         }
-        Ok(upload)
+        Ok((upload, reply))
     }
 
     /// A part is not needed any more, by one final upload.
@@ -155,9 +188,10 @@ impl TusService {
         // Right after a start others may wait for it that are not known yet.
         self.engine.known.cancelled().await;
         if !self.engine.is_waited_for(part)
-            && let Err(error) = self.engine.storage.delete(part).await
+            && let Ok(upload) = self.load(part).await
         {
-            refusal(error);
+            // What goes wrong is logged; it is removed when it expires.
+            let _ = self.remove(&upload, EventKind::Terminated).await;
         }
     }
 

@@ -2,8 +2,11 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::Cors;
-use crate::protocol::{Availability, KeyTemplate, Offer};
+use super::{Cors, OwnerLimits, hooks::OwnerOf};
+use crate::{
+    hooks::Chain,
+    protocol::{Availability, KeyTemplate, Offer},
+};
 
 /// Everything the builder sets.
 #[derive(Debug, Clone)]
@@ -19,6 +22,17 @@ pub(super) struct Config {
     pub(super) concat_parts: ConcatParts,
     pub(super) lifetime: Option<Duration>,
     pub(super) sweep_every: Duration,
+    pub(super) hooks: Chain,
+    pub(super) progress_interval: Duration,
+    pub(super) owner: Option<OwnerOf>,
+    pub(super) owner_limits: Option<OwnerLimits>,
+}
+
+impl Config {
+    /// Whether anybody wants to see requests.
+    pub(super) fn wants_requests(&self) -> bool {
+        !self.hooks.is_empty() || self.owner.is_some()
+    }
 }
 
 impl Default for Config {
@@ -34,6 +48,10 @@ impl Default for Config {
             concat_parts: ConcatParts::Keep,
             lifetime: None,
             sweep_every: Duration::from_secs(10 * 60),
+            hooks: Chain::default(),
+            progress_interval: Duration::from_secs(1),
+            owner: None,
+            owner_limits: None,
         }
     }
 }

@@ -3,22 +3,30 @@ use std::time::SystemTime;
 use super::{
     TusService,
     body::RequestBody,
-    engine::refusal,
+    engine::{Admission, refusal},
     handle::{Answer, refuse},
     linger::linger,
     receive::Delivery,
     session::{Claim, Takeover},
 };
-use crate::protocol::{Create, Error, Extension, Kind, Mount, Outcome, Refusal, Upload, UploadId};
+use crate::{
+    hooks::{Creation, EventKind, Hook},
+    protocol::{
+        Create, Error, Extension, Key, Kind, Mount, Outcome, Refusal, Reply, Upload, UploadId,
+        check_size,
+    },
+    storage,
+};
 
 impl TusService {
     /// POST.
     pub(super) async fn create(&self, create: Create, body: RequestBody, mount: &Mount) -> Answer {
-        let prepared = create.decide(&self.config.offer).and_then(|()| {
-            let content = create.content.clone();
-            Ok((self.draft(create)?, content, self.admit()?))
-        });
-        let (upload, content, admission) = match prepared {
+        let content = create.content.clone();
+        let prepared = match self.prepare(create).await {
+            Ok(prepared) => self.admit().map(|admission| (prepared, admission)),
+            Err(error) => Err(error),
+        };
+        let ((upload, reply), admission) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return refuse(body, error),
         };
@@ -34,20 +42,49 @@ impl TusService {
             }
         };
         let tus = self.clone();
-        let upload = self
+        let (upload, finish_reply) = self
             .detached_with(carries.as_ref(), async move {
-                let _admission = admission;
                 match upload.kind {
-                    Kind::Final(_) => tus.create_final(upload).await,
-                    _ => tus.create_detached(upload, delivery).await,
+                    Kind::Final(_) => {
+                        let _admission = admission;
+                        tus.create_final(upload).await
+                    }
+                    _ => tus.create_detached(upload, delivery, admission).await,
                 }
             })
             .await?;
-        Ok(Outcome::Created {
+        let created = Outcome::Created {
             offset: carries.map(|_| upload.offset),
             location: mount.location(&upload.id),
             upload,
-        })
+        };
+        Ok(created.with(reply.and(finish_reply)))
+    }
+
+    /// The upload to be made, if it may be, and what the application adds to the answer.
+    async fn prepare(&self, create: Create) -> Result<(Upload, Reply), Error> {
+        create.decide(&self.config.offer)?;
+        if !self.config.hooks.wants(Hook::PreCreate) {
+            let upload = self.draft(create)?;
+            return Ok((self.with_key(upload, None)?, Reply::default()));
+        }
+        let tus = self.clone();
+        let asked = self.detached(async move { Ok(tus.pre_create(create).await?) });
+        asked.await.map_err(|refusal| refusal.error)
+    }
+
+    async fn pre_create(&self, create: Create) -> Result<(Upload, Reply), Error> {
+        let mut upload = self.draft(create)?;
+        let (key, reply) = match self.request.as_deref() {
+            Some(request) => {
+                let mut creation = Creation::new(request, &mut upload);
+                self.config.hooks.pre_create(&mut creation).await?;
+                creation.into_parts()
+            }
+            None => (None, Reply::default()),
+        };
+        check_size(upload.length, &self.config.offer.limits.of(&upload))?;
+        Ok((self.with_key(upload, key)?, reply))
     }
 
     /// The upload to be made.
@@ -63,43 +100,85 @@ impl TusService {
         upload.kind = create.kind;
         let expires = self.config.offer.offers(Extension::Expiration);
         upload.lifetime = self.config.lifetime.filter(|_| expires);
-        if upload.kind != Kind::Partial {
-            upload.key = self
-                .config
-                .key
-                .key(&upload)
-                .map_err(|_| Error::InvalidKey)?;
+        upload.announcement = self.announcement();
+        if let Some(request) = self.request.as_deref() {
+            upload.owner = self.requester(request)?;
         }
         Ok(upload)
+    }
+
+    /// The upload with the key that was chosen, or else follows from the rest.
+    fn with_key(&self, mut upload: Upload, chosen: Option<Key>) -> Result<Upload, Error> {
+        upload.key = match (&upload.kind, chosen) {
+            (Kind::Partial, _) => Key::from(&upload.id),
+            (_, Some(key)) => key,
+            (_, None) => {
+                let key = self.config.key.key(&upload);
+                key.map_err(|_| Error::InvalidKey)?
+            }
+        };
+        Ok(upload)
+    }
+
+    /// Makes an upload in the storage, if there is room for it.
+    pub(super) async fn register(&self, upload: &mut Upload) -> Result<(), Error> {
+        let (engine, limits) = (&self.engine, &self.config.offer.limits);
+        let books = match &self.config.owner_limits {
+            Some(own) if upload.owner.is_some() => {
+                let books = engine.ledger.counted(engine.storage.as_ref()).await;
+                books.reserve(upload, own, limits)?;
+                Some(books)
+            }
+            _ => None,
+        };
+        match engine.storage.create(upload).await {
+            Ok(version) => upload.version = version,
+            Err(error) => {
+                if let Some(books) = books {
+                    books.gone(upload);
+                }
+                return Err(match error {
+                    storage::Error::AlreadyExists(name) if name == upload.id.as_str() => {
+                        Error::IdTaken
+                    }
+                    error => refusal(error),
+                });
+            }
+        }
+        self.tell(EventKind::Created, upload);
+        Ok(())
     }
 
     async fn create_detached(
         self,
         mut upload: Upload,
         delivery: Option<Delivery>,
-    ) -> Result<Upload, Refusal> {
-        upload.version = match self.engine.storage.create(&upload).await {
-            Ok(version) => version,
-            Err(error) => {
-                if let Some(delivery) = delivery {
-                    linger(delivery.body);
-                }
-                return Err(refusal(error).into());
+        admission: Admission,
+    ) -> Result<(Upload, Reply), Refusal> {
+        if let Err(error) = self.register(&mut upload).await {
+            if let Some(delivery) = delivery {
+                linger(delivery.body);
             }
-        };
-        tracing::debug!(id = %upload.id, length = ?upload.length, "upload created");
-        if let Err(error) = self.fill(&mut upload, delivery).await {
-            // A client that is refused never learns the URL.
-            if let Err(error) = self.engine.storage.delete(&upload.id).await {
-                refusal(error);
-            }
-            return Err(error.error.into());
+            return Err(error.into());
         }
-        Ok(upload)
+        tracing::debug!(id = %upload.id, length = ?upload.length, "upload created");
+        match self.fill(&mut upload, delivery, admission).await {
+            Ok(reply) => Ok((upload, reply)),
+            Err(refusal) => {
+                // A client that is refused never learns the URL. What goes wrong is logged.
+                let _ = self.remove(&upload, EventKind::Terminated).await;
+                Err(refusal.error.into())
+            }
+        }
     }
 
     /// Takes the first bytes, and finishes what is complete with them.
-    async fn fill(&self, upload: &mut Upload, delivery: Option<Delivery>) -> Result<(), Refusal> {
+    async fn fill(
+        &self,
+        upload: &mut Upload,
+        delivery: Option<Delivery>,
+        admission: Admission,
+    ) -> Result<Reply, Refusal> {
         let mut claim = self.claim(&upload.id, Takeover::Always).await?;
         if let Some(mut delivery) = delivery {
             let received = self.take_first(upload, &mut delivery, &mut claim).await;
@@ -117,6 +196,8 @@ impl TusService {
                 received => received?,
             }
         }
+        // Whoever waits for the application keeps nobody else from writing.
+        drop(admission);
         self.finish_if_complete(upload).await
     }
 
@@ -127,7 +208,7 @@ impl TusService {
         claim: &mut Claim,
     ) -> Result<(), Refusal> {
         let content = &delivery.content;
-        let room = content.room(0, upload.length, &self.config.offer)?;
+        let room = content.room(0, upload.length, &self.config.offer.limits.of(upload))?;
         let opened = self.open(upload, room, content).await.map_err(refusal)?;
         self.receive(upload, opened, delivery, claim).await
     }

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -11,9 +11,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     TusService,
     joined::Joined,
+    ledger::Ledger,
     session::{Claim, Denied, Sessions, Takeover},
+    tell::Telling,
 };
 use crate::{
+    hooks::Bus,
     protocol::{Error, Extension, Kind, Oversized, Upload, UploadId},
     storage::{self, Storage},
 };
@@ -32,9 +35,14 @@ pub(super) struct Engine {
     pub(super) known: CancellationToken,
     /// Final uploads whose parts are no more.
     pub(super) joined: Joined,
+    pub(super) bus: Bus,
+    pub(super) telling: Telling,
+    pub(super) ledger: Ledger,
     writers: AtomicUsize,
     /// The final uploads that wait for a part.
     waiting: Mutex<HashMap<UploadId, Vec<UploadId>>>,
+    /// The complete uploads whose finish the application has refused for good.
+    vetoed: Mutex<HashSet<UploadId>>,
 }
 
 impl Engine {
@@ -47,8 +55,12 @@ impl Engine {
             started: OnceLock::new(),
             known: CancellationToken::new(),
             joined: Joined::default(),
+            bus: Bus::default(),
+            telling: Telling::default(),
+            ledger: Ledger::default(),
             writers: AtomicUsize::new(0),
             waiting: Mutex::default(),
+            vetoed: Mutex::default(),
         }
     }
 
@@ -90,6 +102,15 @@ impl Engine {
     /// Whether a final upload still waits for `part`.
     pub(super) fn is_waited_for(&self, part: &UploadId) -> bool {
         self.waiting().contains_key(part)
+    }
+
+    /// Whether nobody but a client should try to finish an upload.
+    pub(super) fn is_vetoed(&self, id: &UploadId) -> bool {
+        self.vetoed().contains(id)
+    }
+
+    pub(super) fn vetoed(&self) -> MutexGuard<'_, HashSet<UploadId>> {
+        self.vetoed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<UploadId, Vec<UploadId>>> {
@@ -139,6 +160,14 @@ impl TusService {
             upload.lifetime = None;
         }
         upload
+    }
+
+    /// The service, for work that no request waits for.
+    pub(super) fn unasked(&self) -> Self {
+        Self {
+            request: None,
+            ..self.clone()
+        }
     }
 
     /// Waits for the right to write to an upload.

@@ -1,21 +1,61 @@
-use super::{TusService, engine::refusal, session::Takeover};
-use crate::protocol::{Error, Kind, Refusal, Stage, Upload};
+use super::{TusService, engine::refusal, ledger::Change, pump::Finishing, session::Takeover};
+use crate::{
+    hooks::{EventKind, Finish, Hook},
+    protocol::{Error, Kind, Refusal, Reply, Stage, Upload},
+};
 
 impl TusService {
-    /// Puts an upload in place if all of its bytes are stored. The caller holds its claim.
-    pub(super) async fn finish_if_complete(&self, upload: &mut Upload) -> Result<(), Refusal> {
+    /// Puts an upload in place if all of its bytes are stored, and gives what the application adds to the
+    /// answer. The caller holds its claim.
+    pub(super) async fn finish_if_complete(&self, upload: &mut Upload) -> Result<Reply, Refusal> {
         if upload.is_finished() || !upload.is_complete() || upload.is_pending_final() {
-            return Ok(());
+            return Ok(Reply::default());
         }
+        upload.stage = Stage::Finishing;
+        let reply = self.pre_finish(upload).await?;
+        let books = self.engine.ledger.change().await;
         self.engine.storage.finish(upload).await.map_err(refusal)?;
-        self.finished(upload);
-        Ok(())
+        self.finished(upload, &books);
+        Ok(reply)
+    }
+
+    /// What the application says to the finish of an upload of which all bytes are stored.
+    pub(super) async fn pre_finish(&self, upload: &Upload) -> Result<Reply, Error> {
+        let mut reply = Reply::default();
+        if !self.config.hooks.wants(Hook::PreFinish) {
+            return Ok(reply);
+        }
+        let mut finish = Finish::new(self.request.as_deref(), upload, &mut reply);
+        match self.config.hooks.pre_finish(&mut finish).await {
+            Ok(()) => {
+                self.engine.vetoed().remove(&upload.id);
+                Ok(reply)
+            }
+            Err(error) => {
+                tracing::debug!(id = %upload.id, %error, "upload not finished");
+                if error.status().is_client_error() {
+                    self.engine.vetoed().insert(upload.id.clone());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether a storage may finish an upload together with its last bytes.
+    pub(super) fn finishing(&self, upload: &Upload) -> Finishing {
+        let counts = self.config.owner_limits.is_some() && upload.owner.is_some();
+        match counts || self.config.hooks.wants(Hook::PreFinish) {
+            true => Finishing::Apart,
+            false => Finishing::WithCommit,
+        }
     }
 
     /// The storage has put an upload in place.
-    pub(super) fn finished(&self, upload: &mut Upload) {
+    pub(super) fn finished(&self, upload: &mut Upload, books: &Change<'_>) {
         upload.stage = Stage::Finished;
         tracing::debug!(id = %upload.id, length = upload.offset, "upload finished");
+        books.finished(upload);
+        self.tell(EventKind::Finished, upload);
         if upload.kind == Kind::Partial {
             self.join_waiting_for(upload);
         }

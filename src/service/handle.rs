@@ -1,6 +1,8 @@
-use http::{Method, Response, request};
+use std::sync::Arc;
 
-use super::{TusBody, TusService, body::RequestBody, linger::linger, route::Route};
+use http::{Method, Response, header::ACCESS_CONTROL_REQUEST_METHOD, request};
+
+use super::{TusBody, TusService, body::RequestBody, linger::linger, route};
 use crate::protocol::{Dialect, Head, Operation, Outcome, Refusal};
 
 /// What was done, or why not.
@@ -8,10 +10,14 @@ pub(super) type Answer = Result<Outcome, Refusal>;
 
 impl TusService {
     /// The whole way of a request: what it means, doing it, saying what was done.
-    pub(super) async fn handle(self, head: request::Parts, body: RequestBody) -> Response<TusBody> {
+    pub(super) async fn handle(
+        mut self,
+        head: request::Parts,
+        body: RequestBody,
+    ) -> Response<TusBody> {
         self.start();
         let mark = self.config.cors.mark(&head);
-        let route = Route::of(&head, &self.config);
+        let route = route::Route::of(&head, &self.config);
         let request = Head {
             method: &head.method,
             path: &route.path,
@@ -19,13 +25,27 @@ impl TusService {
             mount: &route.mount,
         };
         let dialect = Dialect::of(&request);
-        let (answer, bytes) = match dialect.parse(&request, &self.config.offer) {
+        let parsed = dialect.parse(&request, &self.config.offer);
+        let method = head.method.clone();
+        let preflight =
+            method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        if self.config.wants_requests() && !preflight {
+            self.request = Some(Arc::new(route::as_sent(head)));
+        }
+        let permitted = match parsed {
+            Ok(operation) => {
+                let permitted = self.permit(&operation, &route.path).await;
+                permitted.map(|()| operation)
+            }
+            Err(error) => Err(error),
+        };
+        let (answer, bytes) = match permitted {
             Ok(operation) => self.perform(operation, body, &route).await,
             Err(error) => (refuse(body, error), TusBody::default()),
         };
         let (mut response, text) = dialect.render(&answer, &self.config.offer).into_parts();
         mark.apply(&mut response.headers);
-        let body = match head.method {
+        let body = match method {
             Method::HEAD => TusBody::default(),
             _ if text.is_empty() => bytes,
             _ => TusBody::text(text),
@@ -37,7 +57,7 @@ impl TusService {
         &self,
         operation: Operation,
         body: RequestBody,
-        route: &Route,
+        route: &route::Route,
     ) -> (Answer, TusBody) {
         let answer = match operation {
             Operation::Create(create) => self.create(create, body, &route.mount).await,

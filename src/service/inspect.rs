@@ -11,7 +11,7 @@ impl TusService {
             return Err(Error::Gone.into());
         }
         if upload.is_pending_final() {
-            return Ok(Outcome::Inspected(self.inspect_final(upload).await));
+            return self.inspect_final(upload).await.map(Outcome::Inspected);
         }
         // The full length is only told once the upload is finished.
         self.settle(upload).await.map(Outcome::Inspected)

@@ -7,7 +7,8 @@ use futures::StreamExt;
 
 use super::{TusService, config::Config, engine::Engine};
 use crate::{
-    protocol::{Extension, Stage, Upload},
+    hooks::EventKind,
+    protocol::{Announcement, Extension, Stage, Upload},
     storage::Result,
 };
 
@@ -53,8 +54,8 @@ impl TusService {
         self.sweep_by(Sweep::Dry).await
     }
 
-    /// Ends what a crash interrupted: uploads of which all bytes are stored are put in place, and final
-    /// uploads whose parts are finished are joined. Runs by itself with the first request and before each
+    /// Ends what a crash interrupted: uploads of which all bytes are stored are put in place, final
+    /// uploads whose parts are finished are joined, and finishes that are still to be announced are. Runs by itself with the first request and before each
     /// sweep, and each of these uploads also does it when it is asked for.
     ///
     /// # Errors
@@ -73,13 +74,19 @@ impl TusService {
                 unfinished.push(upload);
             } else if upload.stage == Stage::Finishing {
                 unfinished.push(upload);
+            } else if upload.is_finished() && upload.announcement == Announcement::Due {
+                self.tell_again(&upload);
             }
         }
         // Only now parts may be released that a final upload has used.
         self.engine.known.cancel();
         for upload in unfinished {
+            if self.engine.is_vetoed(&upload.id) {
+                continue;
+            }
             if upload.is_pending_final() {
-                self.inspect_final(upload).await;
+                // Why it is not joined is logged where it is tried.
+                let _ = self.inspect_final(upload).await;
             } else if let Err(refusal) = self.settle(upload).await {
                 tracing::warn!(error = %refusal.error, "an upload could not be finished");
             }
@@ -148,11 +155,7 @@ impl TusService {
         };
         if still_expired && sweep == Sweep::Real {
             tracing::debug!(id = %upload.id, "upload expired");
-            let deleted = storage.delete(&upload.id).await.inspect_err(log).is_ok();
-            if deleted {
-                self.engine.stop_waiting(upload);
-            }
-            return deleted;
+            return self.remove(upload, EventKind::Expired).await.is_ok();
         }
         still_expired
     }
@@ -167,6 +170,7 @@ async fn maintain(engine: Weak<Engine>, config: Arc<Config>) {
         Some(TusService {
             engine,
             config: Arc::clone(&config),
+            request: None,
         })
     };
     while let Some(tus) = service() {

@@ -1,5 +1,6 @@
 //! The tower service: [`TusService`].
 
+mod access;
 mod append;
 mod body;
 mod concat;
@@ -11,14 +12,18 @@ mod download;
 mod engine;
 mod finish;
 mod handle;
+mod hooks;
 mod inspect;
 mod joined;
+mod ledger;
 mod linger;
 mod maintain;
 mod pump;
 mod receive;
 mod route;
 mod session;
+mod stalls;
+mod tell;
 mod terminate;
 #[cfg(test)]
 mod tests;
@@ -32,7 +37,7 @@ use std::{
 };
 
 use bytes::Buf;
-use http::{Request, Response, Uri};
+use http::{Request, Response, Uri, request};
 use http_body::Body;
 use tower::{BoxError, Service};
 
@@ -40,6 +45,7 @@ pub use self::{
     body::TusBody,
     config::{ConcatParts, Downloads, Forwarded},
     cors::Cors,
+    ledger::OwnerLimits,
     maintain::Swept,
 };
 use self::{config::Config, engine::Engine};
@@ -67,6 +73,8 @@ use crate::{
 pub struct TusService {
     engine: Arc<Engine>,
     config: Arc<Config>,
+    /// The request that this clone serves, where anybody wants to see it.
+    request: Option<Arc<request::Parts>>,
 }
 
 impl TusService {
@@ -75,6 +83,7 @@ impl TusService {
         Self {
             engine: Arc::new(Engine::new(storage)),
             config: Arc::default(),
+            request: None,
         }
     }
 

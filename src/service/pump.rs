@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::HeaderMap;
 use http_body_util::LengthLimitError;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::BoxError;
 
@@ -15,6 +15,8 @@ use super::{
     engine::refusal,
     receive::Opened,
     session::{Ask, Claim},
+    stalls::Stalls,
+    tell::Progress,
 };
 use crate::{
     protocol::{Content, Error, Hasher, Limits, Oversized, Room, Stage, Upload, Verify},
@@ -37,6 +39,17 @@ pub(super) struct Pump<'p> {
     hashers: Vec<Hasher>,
     trailers: Option<HeaderMap>,
     stalls: Stalls,
+    finishing: Finishing,
+    progress: Option<Progress<'p>>,
+}
+
+/// Whether an upload that is complete is finished at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finishing {
+    /// If that is less work for the storage.
+    WithCommit,
+    /// Something has to happen before.
+    Apart,
 }
 
 /// What a pump leaves behind.
@@ -108,7 +121,21 @@ impl<'p> Pump<'p> {
             hashers: algorithms.into_iter().map(Hasher::new).collect(),
             trailers: None,
             stalls: Stalls::new(limits),
+            finishing: Finishing::WithCommit,
+            progress: None,
         }
+    }
+
+    /// When the upload is finished, if it is complete then. Default: with the commit.
+    pub(super) fn finish(mut self, finishing: Finishing) -> Self {
+        self.finishing = finishing;
+        self
+    }
+
+    /// Who is told how much has come. Default: nobody.
+    pub(super) fn tell(mut self, progress: Option<Progress<'p>>) -> Self {
+        self.progress = progress;
+        self
     }
 
     /// Runs until the body ends. An error says why not all of it was taken; where the upload stands
@@ -213,7 +240,11 @@ impl<'p> Pump<'p> {
             hasher.update(&data);
         }
         self.taken += data.len() as u64;
-        appender.write(data).await.map_err(End::Failed)
+        appender.write(data).await.map_err(End::Failed)?;
+        if let Some(progress) = &mut self.progress {
+            progress.received(self.upload, self.upload.offset + self.taken);
+        }
+        Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), storage::Error> {
@@ -283,7 +314,17 @@ impl<'p> Pump<'p> {
         };
         match (outcome, mode(self.content)) {
             (Ok(()), _) => {
-                let stored = appender.commit_and_finish(self.upload).await;
+                let stored = match self.finishing {
+                    Finishing::WithCommit => appender.commit_and_finish(self.upload).await,
+                    Finishing::Apart => appender.commit().await.map(|offset| {
+                        let complete = self.upload.length.known() == Some(offset);
+                        let stage = match complete {
+                            true => Stage::Finishing,
+                            false => Stage::Receiving,
+                        };
+                        (offset, stage)
+                    }),
+                };
                 let (offset, stage) = stored.map_err(refusal)?;
                 Ok(Stored { offset, stage })
             }
@@ -319,42 +360,6 @@ impl Signals {
             Error::ShuttingDown
         } else {
             Error::Interrupted
-        }
-    }
-}
-
-/// Tells bodies that bring too little for too long.
-#[derive(Debug)]
-struct Stalls {
-    interval: Duration,
-    min_bytes: u64,
-    /// When the current interval ends, and what had been taken at its begin.
-    window: Option<(Instant, u64)>,
-}
-
-impl Stalls {
-    fn new(limits: &Limits) -> Self {
-        Self {
-            interval: limits.idle_interval,
-            min_bytes: limits.idle_min_bytes,
-            window: None,
-        }
-    }
-
-    /// Returns when an interval is over in which too little came.
-    async fn wait(&mut self, taken: u64) {
-        if self.interval.is_zero() {
-            return std::future::pending().await;
-        }
-        loop {
-            let (end, before) = *self
-                .window
-                .get_or_insert_with(|| (Instant::now() + self.interval, taken));
-            sleep_until(end).await;
-            if taken - before < self.min_bytes {
-                return;
-            }
-            self.window = None;
         }
     }
 }

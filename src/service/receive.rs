@@ -75,7 +75,9 @@ impl TusService {
             abandoned: delivery.abandoned.clone(),
         };
         let limits = &self.config.offer.limits;
-        let pump = Pump::new(upload, opened, &delivery.content, claim, signals, limits);
+        let pump = Pump::new(upload, opened, &delivery.content, claim, signals, limits)
+            .finish(self.finishing(upload))
+            .tell(self.progress());
         let stored = match pump.run(&mut delivery.body).await {
             Ok(stored) => stored,
             Err(error) => return Err(self.refusal_at(error, upload.clone()).await),
@@ -85,7 +87,8 @@ impl TusService {
             upload.touched = SystemTime::now();
         }
         if stored.stage == Stage::Finished && !upload.is_finished() {
-            self.finished(upload);
+            let books = self.engine.ledger.change().await;
+            self.finished(upload, &books);
         }
         Ok(())
     }

@@ -46,6 +46,21 @@ fn split<'r>(head: &'r request::Parts, base_path: Option<&'r str>) -> (&'r str, 
     }
 }
 
+/// The request with the URI that its client sent.
+#[cfg(feature = "axum")]
+pub(super) fn as_sent(mut head: request::Parts) -> request::Parts {
+    if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
+        head.uri = original.0.clone();
+    }
+    head
+}
+
+/// The request with the URI that its client sent.
+#[cfg(not(feature = "axum"))]
+pub(super) fn as_sent(head: request::Parts) -> request::Parts {
+    head
+}
+
 #[cfg(feature = "axum")]
 fn original_path(head: &request::Parts) -> Option<&str> {
     head.extensions

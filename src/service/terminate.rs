@@ -1,20 +1,49 @@
 use super::{TusService, engine::refusal, handle::Answer, session::Takeover};
-use crate::protocol::{Outcome, UploadId};
+use crate::{
+    hooks::{EventKind, Hook, Termination},
+    protocol::{Error, Outcome, Upload, UploadId},
+};
 
 impl TusService {
     /// DELETE. Ends the writer first.
     pub(super) async fn terminate(&self, id: UploadId) -> Answer {
-        self.load(&id).await?;
+        let found = self.load(&id).await?;
         let tus = self.clone();
         self.detached(async move {
+            // Before anybody is disturbed.
+            tus.pre_terminate(&found).await?;
             let _claim = tus.claim(&id, Takeover::Always).await?;
             // Somebody else may have been faster.
             let upload = tus.load(&id).await?;
-            tus.engine.storage.delete(&id).await.map_err(refusal)?;
-            tus.engine.stop_waiting(&upload);
+            tus.remove(&upload, EventKind::Terminated).await?;
             tracing::debug!(%id, "upload terminated");
             Ok(Outcome::Terminated)
         })
         .await
+    }
+
+    async fn pre_terminate(&self, upload: &Upload) -> Result<(), Error> {
+        match self.request.as_deref() {
+            Some(request) if self.config.hooks.wants(Hook::PreTerminate) => {
+                let termination = Termination::new(request, upload);
+                self.config.hooks.pre_terminate(&termination).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes an upload, whose end is of this kind.
+    pub(super) async fn remove(&self, upload: &Upload, kind: EventKind) -> Result<(), Error> {
+        let books = self.engine.ledger.change().await;
+        self.engine
+            .storage
+            .delete(&upload.id)
+            .await
+            .map_err(refusal)?;
+        books.gone(upload);
+        self.engine.stop_waiting(upload);
+        self.engine.vetoed().remove(&upload.id);
+        self.tell(kind, upload);
+        Ok(())
     }
 }

@@ -17,11 +17,14 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 
 use super::{AppendMode, Error, Storage};
-use crate::protocol::{Concat, Key, Kind, Length, Metadata, Stage, Upload, UploadId};
+use crate::protocol::{
+    Announcement, Concat, Key, Kind, Length, Metadata, Owner, Stage, Upload, UploadId,
+};
 
 /// All of them, one after the other.
 pub async fn all(storage: &dyn Storage) {
     create_keeps_everything_it_is_told(storage).await;
+    owner_and_largest_size_stay(storage).await;
     create_refuses_a_taken_id(storage).await;
     create_refuses_a_taken_key(storage).await;
     load_of_an_unknown_upload_is_not_found(storage).await;
@@ -38,6 +41,7 @@ pub async fn all(storage: &dyn Storage) {
     a_dropped_atomic_appender_leaves_nothing(storage).await;
     update_declares_a_length(storage).await;
     update_needs_the_current_version(storage).await;
+    an_announcement_outlives_the_finish(storage).await;
     all_bytes_stored_is_finishing(storage).await;
     finish_is_idempotent(storage).await;
     finish_needs_all_bytes(storage).await;
@@ -91,6 +95,30 @@ pub async fn create_keeps_everything_it_is_told(storage: &dyn Storage) {
     );
     let precision = Duration::from_secs(1);
     assert!(loaded.created <= upload.created && upload.created < loaded.created + precision);
+}
+
+/// Owner and largest size are those of the creation, also when the upload changes and is finished.
+pub async fn owner_and_largest_size_stay(storage: &dyn Storage) {
+    let owner = Some(Owner::from("a \"b\" – c"));
+    let told = |upload: &Upload| (upload.owner.clone(), upload.max_size);
+    let mut upload = create(storage, |upload| {
+        upload.length = Length::Deferred;
+        upload.owner = owner.clone();
+        upload.max_size = Some(3);
+    })
+    .await;
+    assert_eq!(told(&upload), (owner.clone(), Some(3)));
+    upload.length = Length::Known(3);
+    storage.update(&upload).await.expect("it is current");
+    let upload = load(storage, &upload.id).await;
+    assert_eq!(told(&upload), (owner.clone(), Some(3)));
+    write(storage, &upload, b"abc").await;
+    let upload = load(storage, &upload.id).await;
+    storage.finish(&upload).await.expect("all bytes are there");
+    let upload = load(storage, &upload.id).await;
+    assert_eq!(told(&upload), (owner, Some(3)));
+    let nobodys = create(storage, |_| {}).await;
+    assert_eq!(told(&nobodys), (None, None));
 }
 
 /// `create` gives `AlreadyExists` for a taken id.
@@ -352,6 +380,28 @@ pub async fn update_needs_the_current_version(storage: &dyn Storage) {
     assert_eq!(load(storage, &upload.id).await.length, Length::Known(7));
     let unknown = storage.update(&draft(Length::Known(1))).await;
     assert!(matches!(unknown, Err(Error::NotFound(_))), "{unknown:?}");
+}
+
+/// Of a finished upload `update` replaces the announcement and nothing else; `pending` knows those that are
+/// due.
+pub async fn an_announcement_outlives_the_finish(storage: &dyn Storage) {
+    let upload = finished(storage, b"abc", |upload| {
+        upload.announcement = Announcement::Due;
+    })
+    .await;
+    let mut told = load(storage, &upload.id).await;
+    assert_eq!(told.announcement, Announcement::Due);
+    assert!(is_pending(storage, &upload.id).await);
+    let stale = told.clone();
+    told.announcement = Announcement::None;
+    let version = storage.update(&told).await.expect("it is current");
+    let loaded = load(storage, &upload.id).await;
+    assert_eq!(loaded.announcement, Announcement::None);
+    assert_eq!((&loaded.version, loaded.stage), (&version, Stage::Finished));
+    assert_eq!(content(storage, &upload.id).await, b"abc");
+    assert!(!is_pending(storage, &upload.id).await);
+    let again = storage.update(&stale).await;
+    assert!(matches!(again, Err(Error::Conflict(_))), "{again:?}");
 }
 
 /// All bytes stored is `Finishing`; only `finish` makes it `Finished`.
@@ -711,6 +761,17 @@ async fn finished(
         .await
         .expect("all bytes are there");
     load(storage, &upload.id).await
+}
+
+async fn is_pending(storage: &dyn Storage, id: &UploadId) -> bool {
+    let mut pending = storage.pending();
+    while let Some(upload) = pending.next().await {
+        // Others use the storage too.
+        if upload.is_ok_and(|upload| upload.id == *id) {
+            return true;
+        }
+    }
+    false
 }
 
 async fn final_of(storage: &dyn Storage, parts: &[Upload], length: Length) -> Upload {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, stream, stream::BoxStream};
 
-use super::{AppendMode, Appender, ByteStream, Error, Result, Storage};
+use super::{AppendMode, Appender, ByteStream, Error, Result, Storage, only_announces};
 use crate::protocol::{Key, Kind, Length, Stage, Upload, UploadId, Version};
 
 /// Keeps uploads in memory, until the process ends.
@@ -122,12 +122,16 @@ impl Storage for MemoryStorage {
         self.with_entry(&upload.id, |entry| {
             entry.check_current(upload)?;
             if entry.upload.stage == Stage::Finished {
-                return Err(Error::Conflict(upload.id.clone()));
+                if !only_announces(upload, &entry.upload) {
+                    return Err(Error::Conflict(upload.id.clone()));
+                }
+            } else {
+                entry.upload.length = upload.length;
+                entry.upload.metadata = upload.metadata.clone();
+                entry.upload.lifetime = upload.lifetime;
+                entry.upload.key = upload.key.clone();
             }
-            entry.upload.length = upload.length;
-            entry.upload.metadata = upload.metadata.clone();
-            entry.upload.lifetime = upload.lifetime;
-            entry.upload.key = upload.key.clone();
+            entry.upload.announcement = upload.announcement;
             entry.revision += 1;
             Ok(entry.version())
         })

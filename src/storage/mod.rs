@@ -41,7 +41,7 @@ pub use self::{
     error::{Error, Result},
     memory::MemoryStorage,
 };
-use crate::protocol::{Kind, Stage, Upload, UploadId, Version};
+use crate::protocol::{Announcement, Kind, Stage, Upload, UploadId, Version};
 
 /// Keeps uploads.
 ///
@@ -76,11 +76,11 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// [`Error::NotFound`].
     async fn load(&self, id: &UploadId) -> Result<Upload>;
 
-    /// Replaces length, metadata, lifetime and key of an upload that is not finished, and gives its new
-    /// version.
+    /// Replaces length, metadata, lifetime, key and announcement of an upload, and gives its new version. Of
+    /// a finished one only the announcement may change.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if the snapshot is not current, [`Error::NotFound`].
+    /// [`Error::Conflict`] if the snapshot is not current, or more than may change has; [`Error::NotFound`].
     async fn update(&self, upload: &Upload) -> Result<Version>;
 
     /// A snapshot that needs no look at what is stored, and may be old: good for calls that notice.
@@ -146,12 +146,16 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// is an error of the stream, which goes on.
     fn list(&self) -> BoxStream<'_, Result<Upload>>;
 
-    /// The uploads of [`list`](Self::list) that are unfinished, or parts of others: those that may
-    /// expire, or have to be finished after a crash. A storage that knows them without reading all
+    /// The uploads of [`list`](Self::list) that are unfinished, or parts of others, or still to be announced:
+    /// those that may expire, or have to be looked after when a crash has interrupted something. A storage that knows them without reading all
     /// others may say so.
     fn pending(&self) -> BoxStream<'_, Result<Upload>> {
         let is_pending = |upload: &Result<Upload>| match upload {
-            Ok(upload) => !upload.is_finished() || upload.kind == Kind::Partial,
+            Ok(upload) => {
+                !upload.is_finished()
+                    || upload.kind == Kind::Partial
+                    || upload.announcement == Announcement::Due
+            }
             Err(_) => true,
         };
         self.list()
@@ -246,6 +250,14 @@ pub enum Collision {
 
 /// Bytes of an upload, in pieces.
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// Whether `upload` says nothing else than what is stored of a finished upload, but for its announcement.
+fn only_announces(upload: &Upload, stored: &Upload) -> bool {
+    upload.length == stored.length
+        && upload.metadata == stored.metadata
+        && upload.lifetime == stored.lifetime
+        && upload.key == stored.key
+}
 
 /// So that a storage can be chosen at run time.
 #[async_trait]

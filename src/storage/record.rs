@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Result};
-use crate::protocol::{Concat, Kind, Length, Upload, UploadId};
+use crate::protocol::{Announcement, Concat, Kind, Length, Owner, Upload, UploadId};
 
 /// What was said at the creation of an upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,13 @@ pub(super) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lifetime: Option<u64>,
     key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    belongs_to: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_size: Option<u64>,
+    /// The finish is still to be announced.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    announce: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +56,16 @@ impl Record {
             created: since_epoch(upload.created),
             lifetime: upload.lifetime.map(milliseconds),
             key: upload.key.to_string(),
+            belongs_to: upload.owner.as_ref().map(ToString::to_string),
+            max_size: upload.max_size,
+            announce: upload.announcement == Announcement::Due,
         }
+    }
+
+    /// Of a finished upload nothing else changes.
+    #[cfg(feature = "file")]
+    pub(super) fn announce(&mut self, announcement: Announcement) {
+        self.announce = announcement == Announcement::Due;
     }
 
     /// The upload, as it was at its creation: at offset 0 and receiving.
@@ -75,6 +91,12 @@ impl Record {
         };
         upload.lifetime = self.lifetime.map(Duration::from_millis);
         upload.key = self.key.parse().map_err(|error| damaged(id, error))?;
+        upload.owner = self.belongs_to.clone().map(Owner::from);
+        upload.max_size = self.max_size;
+        upload.announcement = match self.announce {
+            true => Announcement::Due,
+            false => Announcement::None,
+        };
         Ok(upload)
     }
 }

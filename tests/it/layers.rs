@@ -3,11 +3,12 @@
 use std::{fs, path::Path};
 
 /// What each layer may use of the crate.
-const MAY_USE: [(&str, &[&str]); 4] = [
+const MAY_USE: [(&str, &[&str]); 5] = [
     ("protocol", &["protocol"]),
     ("client", &["protocol", "client"]),
     ("storage", &["protocol", "storage"]),
-    ("service", &["protocol", "storage", "service"]),
+    ("hooks", &["protocol", "hooks"]),
+    ("service", &["protocol", "storage", "hooks", "service"]),
 ];
 
 /// What must not stand anywhere in a layer.

@@ -27,6 +27,9 @@
 //! - `paths`: targets that name no upload, or name it oddly (ROB)
 //! - `framing`: HTTP/1.1 itself (ROB)
 //! - `faults`: storages that are full, stand still or fail
+//! - `hooks`: what the application decides, and is told
+//! - `owners`: uploads that belong to somebody, and what each may have
+//! - `events`: what happens is told, also after a crash
 //! - `pitfalls`: what other servers do wrong
 //! - `properties`: any way to send a file gives the file
 //! - `mounting`: routers and layers of others
@@ -51,15 +54,18 @@ mod creation;
 mod creation_with_upload;
 mod deferred_length;
 mod downloads;
+mod events;
 mod expiration;
 mod faults;
 mod framing;
 mod head;
+mod hooks;
 mod interruption;
 mod layers;
 #[cfg(target_os = "linux")]
 mod memory;
 mod mounting;
+mod owners;
 mod patch;
 mod patch_body;
 mod paths;

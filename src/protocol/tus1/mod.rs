@@ -7,6 +7,7 @@ mod create;
 mod discover;
 mod inspect;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
         self, TUS_RESUMABLE, TUS_VERSION, UPLOAD_CHECKSUM, UPLOAD_EXPIRES, UPLOAD_OFFSET,
         X_HTTP_METHOD_OVERRIDE,
     },
+    reply,
 };
 
 /// The one version there is.
@@ -60,29 +62,38 @@ pub(super) fn parse(head: &Head<'_>, offer: &Offer) -> Result<Operation, Error> 
     }
 }
 
-pub(super) fn render(answer: &Result<Outcome, Refusal>, offer: &Offer) -> Response<String> {
+pub(super) fn render(answer: &Result<Outcome, Refusal>, offer: &Offer) -> Response<Bytes> {
     let mut response = match answer {
-        Ok(Outcome::Discovered) => discover::render(offer),
-        Ok(Outcome::Created {
-            upload,
-            location,
-            offset,
-        }) => create::render(upload, location, *offset),
-        Ok(Outcome::Inspected(upload)) => inspect::render(upload),
-        Ok(Outcome::Appended(upload)) => append::render(upload),
-        Ok(Outcome::Terminated) => status(StatusCode::NO_CONTENT),
-        Ok(Outcome::Downloaded(upload, selection)) => download::render(upload, selection),
-        Ok(Outcome::Redirected(url)) => download::render_redirect(url),
+        Ok(outcome) => render_outcome(outcome, offer),
         Err(refusal) => render_refusal(refusal),
     };
     response.headers_mut().insert(TUS_RESUMABLE, VERSION);
-    response.map(|()| match answer {
-        Ok(_) => String::new(),
-        Err(refusal) => format!("{}\n", refusal.error),
-    })
+    response
 }
 
-fn render_refusal(refusal: &Refusal) -> Response<()> {
+fn render_outcome(outcome: &Outcome, offer: &Offer) -> Response<Bytes> {
+    let response = match outcome {
+        Outcome::Replied(outcome, reply) => {
+            let mut response = render_outcome(outcome, offer);
+            reply.apply(&mut response);
+            return response;
+        }
+        Outcome::Discovered => discover::render(offer),
+        Outcome::Created {
+            upload,
+            location,
+            offset,
+        } => create::render(upload, location, *offset),
+        Outcome::Inspected(upload) => inspect::render(upload),
+        Outcome::Appended(upload) => append::render(upload),
+        Outcome::Terminated => status(StatusCode::NO_CONTENT),
+        Outcome::Downloaded(upload, selection) => download::render(upload, selection),
+        Outcome::Redirected(url) => download::render_redirect(url),
+    };
+    response.map(|()| Bytes::new())
+}
+
+fn render_refusal(refusal: &Refusal) -> Response<Bytes> {
     let mut response = status(refusal.error.status());
     let headers = response.headers_mut();
     match &refusal.error {
@@ -102,6 +113,9 @@ fn render_refusal(refusal: &Refusal) -> Response<()> {
         Error::Locked | Error::Overloaded | Error::ShuttingDown | Error::Finishing => {
             headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        Error::TooManyUploads => {
+            headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("60"));
+        }
         _ => {}
     }
     if let Some(upload) = &refusal.upload
@@ -116,7 +130,14 @@ fn render_refusal(refusal: &Refusal) -> Response<()> {
         http::header::CACHE_CONTROL,
         HeaderValue::from_static("no-store"),
     );
-    response
+    let body = match &refusal.error {
+        Error::Rejected(rejection) => {
+            reply::extend(headers, &rejection.headers, &rejection.body);
+            rejection.body.clone()
+        }
+        error => Bytes::from(format!("{error}\n")),
+    };
+    response.map(|()| body)
 }
 
 /// The method that is meant: `X-HTTP-Method-Override` counts on any method.

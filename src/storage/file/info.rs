@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use crate::{
-    protocol::{Upload, UploadId, Version},
+    protocol::{Announcement, Upload, UploadId, Version},
     storage::{
         Error, Result,
         record::{Record, damaged, has_name_of_its_own},
@@ -55,6 +55,11 @@ impl Info {
         let mut upload = self.record.upload(id)?;
         upload.version = self.version();
         Ok(upload)
+    }
+
+    pub(super) fn announce(&mut self, announcement: Announcement) {
+        self.record.announce(announcement);
+        self.revision += 1;
     }
 
     /// Whether the file under the upload's key is the one that was uploaded.
@@ -204,6 +209,9 @@ mod tests {
         upload.metadata = "k dg==,z".parse().unwrap();
         upload.lifetime = Some(Duration::from_millis(99));
         upload.key = "x/y".parse().unwrap();
+        upload.owner = Some("someone".into());
+        upload.max_size = Some(9);
+        upload.announcement = Announcement::Due;
         upload.version = Version::new("3");
         for kind in [
             Kind::Regular,

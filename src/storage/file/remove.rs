@@ -46,6 +46,13 @@ impl Shared {
                     removed => Ok(removed?),
                 };
             }
+            let _record = match self.lock_record(id) {
+                Ok(lock) => lock,
+                Err(Error::NotFound(_)) => return Ok(()),
+                // The record is being replaced at this moment.
+                Err(Error::Conflict(_)) => return Err(Error::Locked(id.clone())),
+                Err(error) => return Err(error),
+            };
             // Data first: with the record the deletion can be repeated.
             self.remove_finished(&upload, &info)?;
             remove(&self.layout.info(id))

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     protocol::{Stage, Upload, UploadId, Version},
-    storage::{Collision, Error, Result, record::has_name_of_its_own},
+    storage::{Collision, Error, Result, only_announces, record::has_name_of_its_own},
 };
 
 impl Shared {
@@ -112,6 +112,7 @@ impl Shared {
         self.leases.exclusively(&upload.id, |writer| {
             let _lock = match writer.file {
                 Some(_) => None,
+                None if upload.is_finished() => return self.announce(upload, reach),
                 None => Some(self.lock_data(&upload.id)?),
             };
             let old = self.current(upload)?;
@@ -121,6 +122,18 @@ impl Shared {
             info.replace(&self.layout, &upload.id, reach)?;
             Ok(info.version())
         })
+    }
+
+    /// Replaces the announcement of a finished upload.
+    fn announce(&self, upload: &Upload, reach: Reach) -> Result<Version> {
+        let _lock = self.lock_record(&upload.id)?;
+        let mut info = self.current(upload)?;
+        if !only_announces(upload, &info.upload(&upload.id)?) {
+            return Err(Error::Conflict(upload.id.clone()));
+        }
+        info.announce(upload.announcement);
+        info.replace(&self.layout, &upload.id, reach)?;
+        Ok(info.version())
     }
 
     /// Makes `writer` the data file, locked and ready for the next byte; whatever is behind a fence is cut
@@ -173,6 +186,27 @@ impl Shared {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(Error::Locked(id.clone())),
             Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
+    /// The record of a finished upload, which has no data file to lock.
+    pub(super) fn lock_record(&self, id: &UploadId) -> Result<Option<File>> {
+        if cfg!(not(unix)) {
+            // Whoever reads the record would be kept out too.
+            return Ok(None);
+        }
+        let path = self.layout.info(id);
+        let file = File::open(&path).map_err(|error| not_found(error, id))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Locked(id.clone())),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        // Removed or replaced before it was locked.
+        let now = fs::metadata(&path).map_err(|error| not_found(error, id))?;
+        match is_same(&file.metadata()?, &now) {
+            true => Ok(Some(file)),
+            false => Err(Error::Conflict(id.clone())),
         }
     }
 

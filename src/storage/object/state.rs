@@ -214,6 +214,7 @@ impl State {
         self.description.metadata = upload.metadata.clone();
         self.description.lifetime = upload.lifetime;
         self.description.key = upload.key.clone();
+        self.description.announcement = upload.announcement;
         self.revision += 1;
     }
 

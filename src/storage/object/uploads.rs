@@ -14,8 +14,8 @@ use super::{
     writer::{FIRST_RESERVE, Writer},
 };
 use crate::{
-    protocol::{Kind, Upload, UploadId, Version},
-    storage::{AppendMode, ByteStream, Error, Result, record::has_name_of_its_own},
+    protocol::{Announcement, Kind, Upload, UploadId, Version},
+    storage::{AppendMode, ByteStream, Error, Result, only_announces, record::has_name_of_its_own},
 };
 
 /// How many states are read at a time, for a list.
@@ -61,12 +61,15 @@ impl Shared {
         let mut held = seat.turn.lock().await;
         let conflict = || Error::Conflict(upload.id.clone());
         let mut state = self.current(upload, &mut held).await?;
-        let settled = state.snapshot().is_finished()
+        let finished = state.snapshot().is_finished();
+        let settled = (finished && !only_announces(upload, state.description()))
             || (state.session.is_some() && state.description().key != upload.key);
         if settled {
             return Err(conflict());
         }
-        if state.offset() == 0 && state.session.is_none() {
+        if finished {
+            // No bytes come any more.
+        } else if state.offset() == 0 && state.session.is_none() {
             state.part_size = self.part_size(upload)?;
         } else if upload.length.known() > Some(self.longest(upload, state.part_size)) {
             return Err(Error::TooLong(self.longest(upload, state.part_size)));
@@ -198,7 +201,9 @@ impl Shared {
     pub(super) fn pending(&self) -> BoxStream<'_, Result<Upload>> {
         let ids = self.ids().try_filter(|id| ready(!self.is_settled(id)));
         let is_pending = |upload: &Upload| {
-            let settled = upload.is_finished() && upload.kind != Kind::Partial;
+            let settled = upload.is_finished()
+                && upload.kind != Kind::Partial
+                && upload.announcement == Announcement::None;
             if settled {
                 self.settle(upload.id.clone());
             }

@@ -1,11 +1,17 @@
 use std::{
-    env, fs,
-    io::{self, BufRead, BufReader, Read},
+    env,
+    ffi::OsString,
+    fs,
+    io::{self, BufRead, BufReader, Read, Write},
     path::Path,
     process::{Child, Command, Stdio},
 };
 
-use tower_tus::{TusService, storage::FileStorage};
+use tower_tus::{
+    TusService,
+    hooks::{Notice, Undelivered},
+    storage::FileStorage,
+};
 
 use super::{Client, Site, crash::Mortal};
 
@@ -14,6 +20,10 @@ const SERVER: &str = "crash::child";
 
 /// Tells that test which directory to serve.
 const ROOT: &str = "TUS_TEST_ROOT";
+
+/// Tells that test where to write down what is finished, and in which manner.
+const LOG: &str = "TUS_TEST_LOG";
+const MANNER: &str = "TUS_TEST_MANNER";
 
 /// What the other process says before its port.
 const PORT: &str = "port: ";
@@ -26,9 +36,32 @@ pub(crate) struct Process {
     client: Client,
 }
 
+/// What a process does when an upload is finished, once it is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Tell,
+    /// Never comes to an end.
+    Hang,
+    /// Ends the process.
+    Die,
+}
+
 impl Process {
     pub(crate) fn start(root: &Path) -> Self {
-        let mut child = Command::new(env::current_exe().expect("this program"))
+        Self::spawn(root, |_| {})
+    }
+
+    /// A server that writes the event of each finished upload to `log`.
+    pub(crate) fn announcing(root: &Path, log: &Path, manner: Manner) -> Self {
+        Self::spawn(root, |command| {
+            command.env(LOG, log).env(MANNER, format!("{manner:?}"));
+        })
+    }
+
+    fn spawn(root: &Path, configure: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(env::current_exe().expect("this program"));
+        configure(&mut command);
+        let mut child = command
             .args(["--exact", SERVER, "--ignored", "--nocapture"])
             .env(ROOT, root)
             .stdin(Stdio::piped())
@@ -56,7 +89,8 @@ impl Process {
 
     /// SIGKILL, or what the system has instead; returns when the process is gone.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("kill the other process");
+        // Fails if it has ended by itself and was waited for.
+        let _ = self.child.kill();
         self.child.wait().expect("the end of the other process");
     }
 
@@ -99,8 +133,25 @@ pub(crate) fn serve() {
         return;
     };
     let storage = FileStorage::open(root).expect("open the storage");
-    let site = Site::serve(TusService::new(storage).base_path("/files"));
+    let mut tus = TusService::new(storage).base_path("/files");
+    if let Some(log) = env::var_os(LOG) {
+        tus = tus.on_finish(move |notice| announce(log.clone(), notice));
+    }
+    let site = Site::serve(tus);
     println!("\n{PORT}{}", site.address().port());
     // The other end of the pipe closes with its process.
     let _ = io::stdin().read_to_end(&mut Vec::new());
+}
+
+async fn announce(log: OsString, notice: Notice) -> Result<(), Undelivered> {
+    let mut log = fs::File::options().create(true).append(true).open(log);
+    let log = log
+        .as_mut()
+        .map_err(|error| Undelivered::new(error.to_string()))?;
+    writeln!(log, "{}", notice.id).map_err(Undelivered::new)?;
+    match env::var(MANNER).as_deref() {
+        Ok("Hang") => std::future::pending().await,
+        Ok("Die") => std::process::abort(),
+        _ => Ok(()),
+    }
 }

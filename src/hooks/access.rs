@@ -1,0 +1,47 @@
+use http::request;
+
+use crate::protocol::{Operation, Upload};
+
+/// A request that wants to do something.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Access<'a> {
+    /// What it wants to do.
+    pub operation: &'a Operation,
+    /// Its head, with the extensions that layers before the service have put there. The URI is the one the
+    /// client sent, also below axum's `nest`.
+    pub request: &'a request::Parts,
+    /// The upload it is about. `None` for creations, and if there is no such upload: the answer will be
+    /// 404.
+    pub upload: Option<&'a Upload>,
+}
+
+impl<'a> Access<'a> {
+    pub(crate) fn new(
+        operation: &'a Operation,
+        request: &'a request::Parts,
+        upload: Option<&'a Upload>,
+    ) -> Self {
+        Self {
+            operation,
+            request,
+            upload,
+        }
+    }
+}
+
+/// A request that is about to remove an upload.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Termination<'a> {
+    /// Its head.
+    pub request: &'a request::Parts,
+    /// The upload. Somebody may be writing to it.
+    pub upload: &'a Upload,
+}
+
+impl<'a> Termination<'a> {
+    pub(crate) fn new(request: &'a request::Parts, upload: &'a Upload) -> Self {
+        Self { request, upload }
+    }
+}

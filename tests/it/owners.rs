@@ -1,0 +1,177 @@
+//! OWN: uploads that belong to somebody.
+
+use tower_tus::{TusService, protocol::Owner, service::OwnerLimits};
+
+use crate::support::{OCTETS, Request, Server, on_each_storage_with};
+
+fn by_header(tus: TusService) -> TusService {
+    tus.owner(|request| {
+        let user = request.headers.get("x-user")?.to_str().ok()?;
+        Some(Owner::from(user))
+    })
+}
+
+fn by(user: &str, request: Request) -> Request {
+    request.header("X-User", user)
+}
+
+fn create(user: &str, length: u64) -> Request {
+    by(
+        user,
+        Request::create().header("Upload-Length", length.to_string()),
+    )
+}
+
+#[tokio::test]
+async fn to_others_an_upload_does_not_exist() {
+    on_each_storage_with(by_header, async |mut server, client| {
+        let url = client.create_with(create("ann", 5)).await;
+        let patch = Request::patch(&url, 0).body("abc");
+        client.send(by("ann", patch)).await.expect(204);
+        for restarted in [false, true] {
+            if restarted {
+                server.restart().await;
+            }
+            for stranger in [Some("bob"), None] {
+                let as_stranger = |request: Request| match stranger {
+                    Some(user) => by(user, request),
+                    None => request,
+                };
+                for method in ["HEAD", "GET", "DELETE"] {
+                    let ask = |url| client.send(as_stranger(Request::new(method, url)));
+                    let (foreign, unknown) = (ask(&url).await, ask("/files/unknown").await);
+                    assert_eq!(foreign.status, 404, "{method} {stranger:?}");
+                    assert_eq!(
+                        (foreign.status, &foreign.body),
+                        (unknown.status, &unknown.body)
+                    );
+                }
+                let patch = Request::patch(&url, 3).body("de");
+                let patched = client.send(as_stranger(patch)).await.expect(404);
+                assert_eq!(patched.offset(), None);
+            }
+            let head = client
+                .send(by("ann", Request::new("HEAD", &url)))
+                .await
+                .expect(200);
+            assert_eq!(head.offset(), Some(3));
+        }
+        let patch = Request::patch(&url, 3).body("de");
+        client.send(by("ann", patch)).await.expect(204);
+        client
+            .send(by("bob", Request::new("GET", &url)))
+            .await
+            .expect(404);
+        let got = client
+            .send(by("ann", Request::new("GET", &url)))
+            .await
+            .expect(200);
+        assert_eq!(got.body, b"abcde");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_joins_the_parts_of_others() {
+    on_each_storage_with(by_header, async |_server, client| {
+        let part = client.create_with(by("ann", Request::partial(0))).await;
+        let join = |user: &str, part: &str| {
+            let concat = format!("final;{part}");
+            client.send(by(user, Request::create().header("Upload-Concat", concat)))
+        };
+        let foreign = join("bob", &part).await.expect(400);
+        let unknown = join("bob", "/files/unknown").await.expect(400);
+        assert_eq!(foreign.body, unknown.body);
+        join("ann", &part).await.expect(201);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_owner_has_as_many_uploads_as_allowed_however_they_race() {
+    let configure = |tus| by_header(tus).owner_limits(OwnerLimits::default().max_uploads(3));
+    on_each_storage_with(configure, async |mut server, client| {
+        let requests = (0..12).map(|_| client.send(create("ann", 2)));
+        let answers = futures::future::join_all(requests).await;
+        let (made, refused): (Vec<_>, Vec<_>) =
+            answers.into_iter().partition(|answer| answer.status == 201);
+        assert_eq!(made.len(), 3);
+        for answer in refused {
+            assert_eq!(answer.expect(429).header("Retry-After"), Some("60"));
+        }
+        client.send(create("bob", 2)).await.expect(201);
+        server.restart().await;
+        client.send(create("ann", 2)).await.expect(429);
+
+        let urls: Vec<_> = made
+            .iter()
+            .map(|made| made.header("Location").unwrap())
+            .collect();
+        let patch = Request::patch(urls[0], 0).body("ab");
+        client.send(by("ann", patch)).await.expect(204);
+        client.send(create("ann", 2)).await.expect(201);
+        client.send(create("ann", 2)).await.expect(429);
+        client
+            .send(by("ann", Request::new("DELETE", urls[1])))
+            .await
+            .expect(204);
+        client.send(create("ann", 2)).await.expect(201);
+        client.send(create("ann", 2)).await.expect(429);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_owner_has_as_many_bytes_as_allowed_finished_or_not() {
+    let configure = |tus| by_header(tus).owner_limits(OwnerLimits::default().max_stored_bytes(10));
+    on_each_storage_with(configure, async |mut server, client| {
+        let whole = create("ann", 6)
+            .header("Content-Type", OCTETS)
+            .body("abcdef");
+        let url = client.create_with(whole).await;
+        client.send(create("ann", 5)).await.expect(413);
+        client.send(create("ann", 4)).await.expect(201);
+        client.send(create("ann", 1)).await.expect(413);
+        server.restart().await;
+        let refused = client.send(create("ann", 1)).await.expect(413);
+        assert!(!refused.body.is_empty());
+        // Its length could be anything.
+        client
+            .send(by("ann", Request::deferred()))
+            .await
+            .expect(400);
+        client
+            .send(by("ann", Request::new("DELETE", &url)))
+            .await
+            .expect(204);
+        client.send(create("ann", 6)).await.expect(201);
+        client.send(create("ann", 1)).await.expect(413);
+        // A creation that fails gives its room back.
+        client.send(create("bob", 11)).await.expect(413);
+        let cut = create("bob", 10).header("Content-Type", OCTETS);
+        let wrong = cut.header("Upload-Checksum", "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+        client.send(wrong.body("x")).await.expect(460);
+        client.send(create("bob", 10)).await.expect(201);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn pre_create_decides_whose_an_upload_is() {
+    let server = Server::with(|tus| {
+        by_header(tus).on_create(|creation| {
+            creation.set_owner(Some("team".into()));
+            Ok(())
+        })
+    });
+    let client = server.client();
+    let url = client.create_with(create("ann", 1)).await;
+    client
+        .send(by("ann", Request::new("HEAD", &url)))
+        .await
+        .expect(404);
+    client
+        .send(by("team", Request::new("HEAD", &url)))
+        .await
+        .expect(200);
+}
