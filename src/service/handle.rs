@@ -1,6 +1,6 @@
 use http::{Method, Response, request};
 
-use super::{TusBody, TusService, body::RequestBody, linger::linger, route::Route};
+use super::{FinishedUpload, TusBody, TusService, body::RequestBody, linger::linger, route::Route};
 use crate::protocol::{Dialect, Head, Operation, Outcome, Refusal};
 
 /// What was done, or why not.
@@ -25,6 +25,9 @@ impl TusService {
         };
         let (mut response, text) = dialect.render(&answer, &self.config.offer).into_parts();
         mark.apply(&mut response.headers);
+        if let Some(finished) = answer.as_ref().ok().and_then(FinishedUpload::of) {
+            response.extensions.insert(finished);
+        }
         let body = match head.method {
             Method::HEAD => TusBody::default(),
             _ if text.is_empty() => bytes,

@@ -334,7 +334,7 @@ impl Rig {
         };
         let tus = place.service().limits(limits.clone());
         Self {
-            site: Site::serve(tus.clone()),
+            site: Site::tus(tus.clone()),
             tus,
             place,
             limits,
@@ -344,7 +344,7 @@ impl Rig {
     /// A new service over what the old one has stored.
     fn restart(&mut self) {
         self.tus = self.place.service().limits(self.limits.clone());
-        self.site = Site::serve(self.tus.clone());
+        self.site = Site::tus(self.tus.clone());
     }
 
     fn client(&self) -> Client {

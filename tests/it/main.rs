@@ -29,7 +29,11 @@
 //! - `faults`: storages that are full, stand still or fail
 //! - `pitfalls`: what other servers do wrong
 //! - `properties`: any way to send a file gives the file
-//! - `mounting`: routers and layers of others
+//! - `mounting`: routers of others
+//! - `middleware`: layers of others
+//! - `finished`: a handler of axum that makes the last answer
+//! - `actix`: what is special in actix-web
+//! - `fronts`: the suites above once more, in axum and actix-web
 //! - `memory`: how much of it a server needs
 //! - `coverage`: every requirement has a test
 //! - `support`: the server, the client, waiting
@@ -54,6 +58,7 @@ mod downloads;
 mod expiration;
 mod faults;
 mod framing;
+mod fronts;
 mod head;
 mod interruption;
 mod layers;

@@ -99,7 +99,7 @@ pub(crate) fn serve() {
         return;
     };
     let storage = FileStorage::open(root).expect("open the storage");
-    let site = Site::serve(TusService::new(storage).base_path("/files"));
+    let site = Site::tus(TusService::new(storage).base_path("/files"));
     println!("\n{PORT}{}", site.address().port());
     // The other end of the pipe closes with its process.
     let _ = io::stdin().read_to_end(&mut Vec::new());
