@@ -21,13 +21,17 @@
 //! - It says `100 Continue` before it asks: a request that is refused has sent its body.
 //! - After an answer that comes before the body has (a refusal, mostly) it closes an HTTP/1.1
 //!   connection, and reads on for [`client_disconnect_timeout`] so that the answer arrives.
-//! - When a connection is reset, what it has read but not yet handed over (64 KiB at most, and only
-//!   while the storage is slower than the client) is not kept. The offset is right in any case.
+//! - When a connection ends while the storage is slower than the client, it forgets what it has read
+//!   and not yet handed over, 64 KiB at most. The offset is right in any case: the client sends them
+//!   again.
+//! - It refuses a `POST` of HTTP/1.0 without `Content-Length`.
 //!
 //! Its workers drop what runs in them when the server stops. [`TusService::shutdown`] before that
-//! stores what has arrived; `examples/actix.rs` shows the order.
+//! stores what has arrived; `examples/actix.rs` shows the order. HTTP/2 is a feature of actix-web's; an
+//! upload is then as fast as its windows allow ([`h2_initial_window_size`]).
 //!
 //! [`client_disconnect_timeout`]: actix_web::HttpServer::client_disconnect_timeout
+//! [`h2_initial_window_size`]: actix_web::HttpServer::h2_initial_window_size
 
 mod pipe;
 mod request;
@@ -46,7 +50,7 @@ use http::{Extensions, Request};
 use tower::Service;
 
 use self::pipe::{Body, Pump};
-use crate::{TusService, protocol::Extension};
+use crate::{protocol::Extension, service::TusService};
 
 /// Serves `tus` below `path`, for [`App::service`](actix_web::App::service) and
 /// [`web::scope`](actix_web::web::scope).

@@ -223,3 +223,68 @@ impl Drop for Body {
 fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use actix_web::{dev::Payload, error::PayloadError};
+    use bytes::Bytes;
+    use futures::{FutureExt, StreamExt, stream, stream::LocalBoxStream};
+    use http_body_util::BodyExt;
+
+    use super::{Body, Pump, ROOM};
+
+    type Piece = Result<Bytes, PayloadError>;
+
+    /// A payload of these pieces, after which nothing comes.
+    fn pump(pieces: Vec<Piece>) -> (Pump, Body) {
+        let pieces: LocalBoxStream<'static, Piece> =
+            stream::iter(pieces).chain(stream::pending()).boxed_local();
+        Pump::new(Payload::from(pieces))
+    }
+
+    fn block(size: usize) -> Piece {
+        Ok(Bytes::from(vec![b'x'; size]))
+    }
+
+    #[tokio::test]
+    async fn what_came_before_a_request_was_dropped_is_read_and_then_an_error() {
+        let (pump, mut body) = pump((0..10).map(|_| block(ROOM)).collect());
+        let mut request = Box::pin(pump.feed(pending::<()>()));
+        assert!((&mut request).now_or_never().is_none());
+        drop(request);
+        for _ in 0..10 {
+            let frame = body.frame().await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap().len(), ROOM);
+        }
+        let end = body.frame().await.unwrap().unwrap_err();
+        assert_eq!(end.to_string(), "the request was given up");
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn no_more_waits_than_there_is_room_for() {
+        let (pump, body) = pump((0..10).map(|_| block(ROOM / 2 + 1)).collect());
+        let queue = std::sync::Arc::clone(body.0.as_ref().unwrap());
+        let mut request = Box::pin(pump.feed(pending::<()>()));
+        assert!((&mut request).now_or_never().is_none());
+        assert_eq!(super::lock(&queue).pieces.len(), 2);
+        // One that is read makes room for another.
+        let mut body = body;
+        body.frame().await.unwrap().unwrap();
+        assert!((&mut request).now_or_never().is_none());
+        assert_eq!(super::lock(&queue).pieces.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_error_comes_behind_what_came_before_it() {
+        let (pump, mut body) = pump(vec![block(3), Err(PayloadError::Incomplete(None))]);
+        let read = async {
+            let frame = body.frame().await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap().len(), 3);
+            body.frame().await.unwrap().unwrap_err();
+        };
+        pump.feed(read).await;
+    }
+}

@@ -13,10 +13,12 @@ use actix_web::{
     },
 };
 use bytes::Bytes;
+use futures::Stream;
 use http::{Response, header::CONTENT_LENGTH};
 use http_body::Body;
+use http_body_util::BodyDataStream;
 
-use crate::{TusBody, service::FinishedUpload};
+use crate::service::{FinishedUpload, TusBody};
 
 /// An answer in the types of actix-web.
 pub(super) fn of(answer: Response<TusBody>) -> HttpResponse {
@@ -39,9 +41,13 @@ pub(super) fn of_head(answer: Response<TusBody>) -> HttpResponse {
 
 fn sized(answer: Response<TusBody>, size: BodySize) -> HttpResponse {
     let (mut head, body) = answer.into_parts();
+    let answer = Answer {
+        body: BodyDataStream::new(body),
+        size,
+    };
     let status = StatusCode::from_u16(head.status.as_u16())
         .expect("a status has three digits in every version of `http`");
-    let mut response = HttpResponse::with_body(status, Answer { body, size });
+    let mut response = HttpResponse::with_body(status, answer);
     for (name, value) in &head.headers {
         let name = HeaderName::from_bytes(name.as_str().as_bytes());
         let value = HeaderValue::from_bytes(value.as_bytes());
@@ -58,7 +64,7 @@ fn sized(answer: Response<TusBody>, size: BodySize) -> HttpResponse {
 
 /// The body of an answer, under the size that its head tells.
 struct Answer {
-    body: TusBody,
+    body: BodyDataStream<TusBody>,
     size: BodySize,
 }
 
@@ -73,15 +79,7 @@ impl MessageBody for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Box<dyn Error>>>> {
-        loop {
-            return Poll::Ready(match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => Some(Ok(data)),
-                    Err(_) => continue,
-                },
-                Some(Err(error)) => Some(Err(error)),
-                None => None,
-            });
-        }
+        let piece = ready!(Pin::new(&mut self.body).poll_next(context));
+        Poll::Ready(piece.map(|piece| piece.map_err(|error| error as _)))
     }
 }

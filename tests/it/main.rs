@@ -41,6 +41,8 @@
 // Outside `#[test]` functions clippy does not see that this is all test code.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "actix")]
+mod actix;
 mod checksum;
 mod checksum_trailer;
 mod concatenation;
@@ -57,6 +59,8 @@ mod deferred_length;
 mod downloads;
 mod expiration;
 mod faults;
+#[cfg(feature = "axum")]
+mod finished;
 mod framing;
 mod fronts;
 mod head;
@@ -64,6 +68,7 @@ mod interruption;
 mod layers;
 #[cfg(target_os = "linux")]
 mod memory;
+mod middleware;
 mod mounting;
 mod patch;
 mod patch_body;

@@ -44,4 +44,13 @@ impl Front {
             Self::Actix => false,
         }
     }
+
+    /// How many bytes it may forget that it has read, when a connection ends while the storage is busy.
+    pub(crate) fn forgets(self) -> u64 {
+        match self {
+            Self::Hyper | Self::Axum => 0,
+            #[cfg(feature = "actix")]
+            Self::Actix => 32 << 10,
+        }
+    }
 }

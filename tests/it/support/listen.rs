@@ -51,10 +51,21 @@ impl Listening {
                 });
             }),
             #[cfg(feature = "actix")]
-            Front::Actix => Self::run(listener, |listener, stopped| {
-                actix(listener, tus, stopped).expect("actix-web serves");
+            Front::Actix => Self::actix(listener, move |app| {
+                app.service(tower_tus::actix::scope("/files", tus.clone()));
             }),
         }
+    }
+
+    /// Serves an application of actix-web: HTTP/1.1 and HTTP/2 with prior knowledge.
+    #[cfg(feature = "actix")]
+    pub(crate) fn actix(
+        listener: &TcpListener,
+        configure: impl Fn(&mut actix_web::web::ServiceConfig) + Clone + Send + 'static,
+    ) -> Self {
+        Self::run(listener, |listener, stopped| {
+            actix(listener, configure, stopped).expect("actix-web serves");
+        })
     }
 
     fn run(
@@ -140,7 +151,11 @@ async fn axum(listener: TcpListener, tus: TusService) -> io::Result<()> {
 }
 
 #[cfg(feature = "actix")]
-fn actix(listener: TcpListener, tus: TusService, stopped: oneshot::Receiver<()>) -> io::Result<()> {
+fn actix(
+    listener: TcpListener,
+    configure: impl Fn(&mut actix_web::web::ServiceConfig) + Clone + Send + 'static,
+    stopped: oneshot::Receiver<()>,
+) -> io::Result<()> {
     use std::{convert::Infallible, sync::mpsc};
 
     use actix_web::{App, HttpServer, rt::System};
@@ -150,7 +165,7 @@ fn actix(listener: TcpListener, tus: TusService, stopped: oneshot::Receiver<()>)
     let app = move || {
         App::new()
             .app_data(alive.clone())
-            .service(tower_tus::actix::scope("/files", tus.clone()))
+            .configure(configure.clone())
     };
     System::new().block_on(async {
         let server = HttpServer::new(app)

@@ -41,6 +41,18 @@ impl Site {
         }
     }
 
+    /// An application of actix-web.
+    #[cfg(feature = "actix")]
+    pub(crate) fn actix(
+        configure: impl Fn(&mut actix_web::web::ServiceConfig) + Clone + Send + 'static,
+    ) -> Self {
+        let (listener, address) = bind();
+        Self {
+            _running: Listening::actix(&listener, configure),
+            address,
+        }
+    }
+
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address)
     }
