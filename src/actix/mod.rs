@@ -22,7 +22,7 @@
 //! - After an answer that comes before the body has (a refusal, mostly) it closes an HTTP/1.1
 //!   connection, and reads on for [`client_disconnect_timeout`] so that the answer arrives.
 //! - When a connection ends while the storage is slower than the client, it forgets what it has read
-//!   and not yet handed over, 64 KiB at most. The offset is right in any case: the client sends them
+//!   and not yet handed over, 128 KiB at most. The offset is right in any case: the client sends them
 //!   again.
 //! - It refuses a `POST` of HTTP/1.0 without `Content-Length`.
 //!

@@ -18,7 +18,7 @@ use http_body::Frame;
 use tower::BoxError;
 
 /// How much may wait between both, besides the piece that goes beyond it. actix-web gives pieces of
-/// about 32 KiB.
+/// 128 KiB at most.
 const ROOM: usize = 64 << 10;
 
 /// The end into which the payload goes.

@@ -3,7 +3,11 @@
 //!
 //! `TUS_FRONT=actix cargo test --all-features --test it patch::` does so by hand.
 
-use std::{env, process::Command};
+use std::{
+    env,
+    process::Command,
+    sync::{Mutex, PoisonError},
+};
 
 use crate::support::{FRONT, Front};
 
@@ -74,6 +78,9 @@ fn all_suites_hold_in_actix_web() {
 }
 
 fn run(front: Front, skipped: &[(&str, &str)]) {
+    // One after the other: each keeps the machine busy by itself.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let skips = skipped.iter().flat_map(|(name, _)| ["--skip", name]);
     let output = Command::new(env::current_exe().expect("this program"))
         .args(SUITES)

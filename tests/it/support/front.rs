@@ -50,7 +50,7 @@ impl Front {
         match self {
             Self::Hyper | Self::Axum => 0,
             #[cfg(feature = "actix")]
-            Self::Actix => 32 << 10,
+            Self::Actix => 128 << 10,
         }
     }
 }
