@@ -14,8 +14,9 @@ cargo bench --bench upload -- [options]
   --quick              small sizes, one round: does it still run? (under a minute)
   --rounds N           interleaved rounds, the median counts (default 3)
   --only A,B           these scenarios: big big-chunked parallel checksum concat small small-post-patch
-                       patch-storm head slow resume takeover memory
-  --servers A,B        these servers: sink-tcp sink-hyper-inline tower-tus tower-tus-finish, or a peer
+                       patch-storm head slow resume takeover memory, and actix actix-parallel with that feature
+  --servers A,B        these servers: sink-tcp sink-hyper-inline tower-tus tower-tus-finish, or a peer;
+                       tower-tus-axum tower-tus-actix in the scenarios that compare them
   --big N              GB of the large upload of `memory` (default 4)
   --peer 'NAME=CMD'    measure another tus server as well: CMD is run by `sh` with {port} and {dir} filled in
                        and must serve tus 1.0.0 at http://127.0.0.1:{port}/files/

@@ -13,12 +13,20 @@ use std::{
 use crate::scenarios::Scenario;
 
 /// The servers of this benchmark. The sinks come first, the library with its default durability last.
-pub(crate) const OURS: [&str; 4] = [
+pub(crate) const OURS: &[&str] = &[
     "sink-tcp",
     "sink-hyper-inline",
     "tower-tus",
     "tower-tus-finish",
+    #[cfg(feature = "actix")]
+    IN_AXUM,
+    #[cfg(feature = "actix")]
+    IN_ACTIX,
 ];
+
+/// The library in two frameworks, which are compared with each other.
+pub(crate) const IN_AXUM: &str = "tower-tus-axum";
+pub(crate) const IN_ACTIX: &str = "tower-tus-actix";
 
 /// A server that can be started.
 pub(crate) struct Candidate {
@@ -63,7 +71,9 @@ impl Candidate {
     }
 
     pub(crate) fn takes_part(&self, scenario: &Scenario) -> bool {
-        !scenario.without.contains(&self.name.as_str())
+        let name = self.name.as_str();
+        let in_framework = name == IN_AXUM || name == IN_ACTIX;
+        in_framework == scenario.in_frameworks && !scenario.without.contains(&name)
     }
 }
 

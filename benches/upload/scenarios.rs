@@ -6,7 +6,7 @@ use crate::{
     client::{Block, Connection},
     cuts,
     options::Sizes,
-    process::{Reading, Server},
+    process::{IN_AXUM, Reading, Server},
     rates, transfers,
 };
 
@@ -16,6 +16,8 @@ pub(crate) struct Scenario {
     pub(crate) run: fn(&Bench<'_>) -> Outcome,
     /// Servers that cannot do this.
     pub(crate) without: &'static [&'static str],
+    /// Whether frameworks are compared, instead of everybody else.
+    pub(crate) in_frameworks: bool,
     pub(crate) goals: &'static [Goal],
     /// About how many bytes the server will have written.
     pub(crate) footprint: fn(&Sizes) -> u64,
@@ -131,12 +133,26 @@ const MANY: &[Goal] = &[
     },
 ];
 
+const FRAMEWORK: &[Goal] = &[
+    Goal {
+        what: "throughput",
+        value: 0,
+        bound: Bound::Compared(IN_AXUM),
+    },
+    Goal {
+        what: "CPU",
+        value: 1,
+        bound: Bound::AtMost(IN_AXUM, 1.25, 1.1),
+    },
+];
+
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "big",
         table: Table::Throughput,
         run: transfers::big,
         without: &[],
+        in_frameworks: false,
         goals: BULK,
         footprint: |sizes| sizes.big,
         many_files: false,
@@ -146,6 +162,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         table: Table::Throughput,
         run: transfers::big_chunked,
         without: &[],
+        in_frameworks: false,
         goals: BULK,
         footprint: |sizes| sizes.big,
         many_files: false,
@@ -155,6 +172,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         table: Table::Throughput,
         run: transfers::parallel,
         without: &[],
+        in_frameworks: false,
         goals: &[
             Goal {
                 what: "throughput",
@@ -175,6 +193,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         table: Table::Throughput,
         run: transfers::checksum,
         without: &[HTTP_FLOOR],
+        in_frameworks: false,
         goals: &[
             Goal {
                 what: "throughput",
@@ -195,6 +214,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         table: Table::Throughput,
         run: transfers::concat,
         without: &[HTTP_FLOOR],
+        in_frameworks: false,
         goals: &[Goal {
             what: "throughput",
             value: 0,
@@ -208,6 +228,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         table: Table::Rate,
         run: rates::small,
         without: &[],
+        in_frameworks: false,
         goals: MANY,
         footprint: |sizes| sizes.small_uploads as u64 * 16_384,
         many_files: true,
@@ -217,6 +238,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         table: Table::Rate,
         run: rates::small_post_patch,
         without: &[],
+        in_frameworks: false,
         goals: MANY,
         footprint: |sizes| sizes.small_uploads as u64 * 16_384,
         many_files: true,
@@ -226,6 +248,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         table: Table::Rate,
         run: rates::patch_storm,
         without: &[],
+        in_frameworks: false,
         goals: MANY,
         footprint: |sizes| sizes.storm_uploads as u64 * sizes.storm_patches * sizes.storm_patch,
         many_files: true,
@@ -235,6 +258,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         table: Table::Rate,
         run: rates::head,
         without: &[],
+        in_frameworks: false,
         goals: MANY,
         footprint: |_| 0,
         many_files: true,
@@ -244,6 +268,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         table: Table::Other("peak RSS MiB / CPU s / errors"),
         run: cuts::slow,
         without: &[],
+        in_frameworks: false,
         goals: &[
             Goal {
                 what: "peak RSS, MiB",
@@ -266,6 +291,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ),
         run: cuts::resume,
         without: &[],
+        in_frameworks: false,
         goals: &[
             Goal {
                 what: "sent again after FIN, MiB",
@@ -286,6 +312,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         table: Table::Other("ms, median / worst / MiB sent again / errors"),
         run: cuts::takeover,
         without: &[FLOOR, HTTP_FLOOR],
+        in_frameworks: false,
         goals: &[
             Goal {
                 what: "median, ms",
@@ -311,12 +338,33 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         table: Table::Other("peak RSS MiB: idle / small / chunked / big upload / of one upload"),
         run: transfers::memory,
         without: &[],
+        in_frameworks: false,
         goals: &[Goal {
             what: "one upload, MiB",
             value: 4,
             bound: Bound::Below(2.0, 1.0),
         }],
         footprint: |_| 0,
+        many_files: false,
+    },
+    Scenario {
+        name: "actix",
+        table: Table::Throughput,
+        run: transfers::big,
+        without: &[],
+        in_frameworks: true,
+        goals: FRAMEWORK,
+        footprint: |sizes| sizes.big,
+        many_files: false,
+    },
+    Scenario {
+        name: "actix-parallel",
+        table: Table::Throughput,
+        run: transfers::parallel,
+        without: &[],
+        in_frameworks: true,
+        goals: FRAMEWORK,
+        footprint: |sizes| sizes.parallel_upload * sizes.parallel_connections as u64,
         many_files: false,
     },
 ];

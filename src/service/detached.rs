@@ -4,7 +4,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::TusService;
@@ -41,7 +41,8 @@ impl TusService {
         }
     }
 
-    /// As [`detached`](Self::detached), in a task of its own from the start if the body is a long one.
+    /// As [`detached`](Self::detached), in a task of its own from the start if the body is a long one and
+    /// there is more than one thread to work on it.
     pub(super) async fn detached_with<T: Send + 'static>(
         &self,
         content: Option<&Content>,
@@ -49,7 +50,8 @@ impl TusService {
     ) -> Result<T, Refusal> {
         let short =
             content.is_none_or(|content| content.length.is_some_and(|length| length < APART));
-        if short {
+        let alone = Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread;
+        if short || alone {
             return self.detached(work).await;
         }
         match self.engine.tasks.spawn(work).await {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use http::{Method, Response, header::ACCESS_CONTROL_REQUEST_METHOD, request};
 
-use super::{TusBody, TusService, body::RequestBody, linger::linger, route};
+use super::{FinishedUpload, TusBody, TusService, body::RequestBody, linger::linger, route};
 use crate::protocol::{Dialect, Head, Operation, Outcome, Refusal};
 
 /// What was done, or why not.
@@ -45,6 +45,9 @@ impl TusService {
         };
         let (mut response, text) = dialect.render(&answer, &self.config.offer).into_parts();
         mark.apply(&mut response.headers);
+        if let Some(finished) = answer.as_ref().ok().and_then(FinishedUpload::of) {
+            response.extensions.insert(finished);
+        }
         let body = match method {
             Method::HEAD => TusBody::default(),
             _ if text.is_empty() => bytes,

@@ -11,6 +11,7 @@ mod detached;
 mod download;
 mod engine;
 mod finish;
+mod finished;
 mod handle;
 mod hooks;
 mod inspect;
@@ -45,10 +46,14 @@ pub use self::{
     body::TusBody,
     config::{ConcatParts, Downloads, Forwarded},
     cors::Cors,
+    finished::FinishedUpload,
     ledger::OwnerLimits,
     maintain::Swept,
+    route::OriginalUri,
 };
 use self::{config::Config, engine::Engine};
+#[cfg(feature = "actix")]
+use crate::protocol::Extension;
 use crate::{
     protocol::{Algorithm, Expiration, Extensions, KeyTemplate, Limits},
     storage::Storage,
@@ -90,8 +95,9 @@ impl TusService {
     /// Where the service is mounted, if nothing strips the prefix before it: the path that stands
     /// before `/ID` in the URLs of uploads. It is also the path of `Location`.
     ///
-    /// Default: what axum's `nest_service` stripped (feature `axum`); else the path of a POST, and of
-    /// other requests what stands before the last segment.
+    /// Default: what axum's `nest_service` (feature `axum`) or the scope in actix-web (feature `actix`)
+    /// has stripped; else the path of a POST, and of other requests what stands before the last
+    /// segment.
     ///
     /// ```
     /// # use tower_tus::{TusService, storage::MemoryStorage};
@@ -277,6 +283,14 @@ impl TusService {
     /// ```
     pub fn concat_parts(self, parts: ConcatParts) -> Self {
         self.configure(|config| config.concat_parts = parts)
+    }
+
+    /// The service without an extension that whoever mounts it cannot carry.
+    #[cfg(feature = "actix")]
+    pub(crate) fn without(self, extension: Extension) -> Self {
+        self.configure(|config| {
+            config.offer.extensions = config.offer.extensions.without(extension);
+        })
     }
 
     fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {

@@ -1,5 +1,5 @@
 use http::{
-    HeaderMap,
+    HeaderMap, Uri,
     header::{FORWARDED, HOST},
     request,
     uri::Authority,
@@ -7,6 +7,15 @@ use http::{
 
 use super::config::{Config, Forwarded};
 use crate::protocol::{Dialect, Mount};
+
+/// The target as the client sent it, in the extensions of a request whose path has lost that of the
+/// mount.
+///
+/// [`actix::scope`](crate::actix::scope) puts it there. With a router that strips paths and is neither
+/// axum nor actix-web, do so yourself, and `Location` is right without a
+/// [`base_path`](super::TusService::base_path).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginalUri(pub Uri);
 
 /// Where a request goes: the mount as its client sees it, and the path below it.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +34,7 @@ impl Route {
     }
 }
 
-/// The path of the mount, and the rest: as configured, else as axum stripped it, else by the last
+/// The path of the mount, and the rest: as configured, else as a router stripped it, else by the last
 /// segment being an upload's unless something is created.
 fn split<'r>(head: &'r request::Parts, base_path: Option<&'r str>) -> (&'r str, &'r str) {
     let path = head.uri.path();
@@ -35,7 +44,7 @@ fn split<'r>(head: &'r request::Parts, base_path: Option<&'r str>) -> (&'r str, 
             .filter(|rest| rest.is_empty() || rest.starts_with('/'));
         return (base, below.unwrap_or(path));
     }
-    if let Some(original) = original_path(head) {
+    if let Some(original) = original(head).map(Uri::path) {
         // `/files` arrives as `/`.
         return (original.strip_suffix(path).unwrap_or(original), path);
     }
@@ -47,30 +56,21 @@ fn split<'r>(head: &'r request::Parts, base_path: Option<&'r str>) -> (&'r str, 
 }
 
 /// The request with the URI that its client sent.
-#[cfg(feature = "axum")]
 pub(super) fn as_sent(mut head: request::Parts) -> request::Parts {
-    if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
-        head.uri = original.0.clone();
+    if let Some(original) = original(&head) {
+        head.uri = original.clone();
     }
     head
 }
 
-/// The request with the URI that its client sent.
-#[cfg(not(feature = "axum"))]
-pub(super) fn as_sent(head: request::Parts) -> request::Parts {
-    head
-}
-
-#[cfg(feature = "axum")]
-fn original_path(head: &request::Parts) -> Option<&str> {
-    head.extensions
-        .get::<axum::extract::OriginalUri>()
-        .map(|original| original.0.path())
-}
-
-#[cfg(not(feature = "axum"))]
-fn original_path(_: &request::Parts) -> Option<&str> {
-    None
+fn original(head: &request::Parts) -> Option<&Uri> {
+    let original = head.extensions.get().map(|OriginalUri(uri)| uri);
+    #[cfg(feature = "axum")]
+    let original = original.or_else(|| {
+        let original = head.extensions.get::<axum::extract::OriginalUri>()?;
+        Some(&original.0)
+    });
+    original
 }
 
 /// The mount as the client sees it.

@@ -10,6 +10,26 @@ use crate::{
 };
 
 #[test]
+fn actix() {
+    let Some((server, dir)) = start("actix") else {
+        return;
+    };
+    let root = Request::new("GET", "/").send(server.address);
+    assert!(root.text().contains("/files"), "{root:?}");
+    uploads(&server, &dir);
+    #[cfg(unix)]
+    ends_with_an_upload_running(server);
+}
+
+#[tokio::test]
+async fn actix_over_http2() {
+    let Some((server, dir)) = start("actix") else {
+        return;
+    };
+    h2c::uploads(server.address, dir.path()).await;
+}
+
+#[test]
 fn axum() {
     let Some((server, dir)) = start("axum") else {
         return;

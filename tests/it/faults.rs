@@ -25,7 +25,7 @@ async fn on_each_faulty_storage(test: impl AsyncFn(Client, Arc<Faults>)) {
 
 async fn faulty(storage: impl Storage, test: impl AsyncFn(Client, Arc<Faults>)) {
     let (storage, faults) = Faulty::new(storage);
-    let site = Site::serve(TusService::new(storage).base_path("/files"));
+    let site = Site::tus(TusService::new(storage).base_path("/files"));
     test(site.client(), faults).await;
 }
 
@@ -76,7 +76,7 @@ async fn fileloft_a_checksummed_chunk_that_did_not_fit_leaves_nothing() {
 async fn a_creation_on_a_full_disk_leaves_no_upload_behind() {
     let root = TempDir::new().unwrap();
     let (storage, faults) = Faulty::new(FileStorage::open(root.path()).unwrap());
-    let site = Site::serve(TusService::new(storage).base_path("/files"));
+    let site = Site::tus(TusService::new(storage).base_path("/files"));
     faults.set_room(10);
     let create = Request::create()
         .header("Upload-Length", "100")
@@ -159,7 +159,7 @@ async fn tusd_429_a_final_upload_that_takes_long_is_answered_and_made_afterwards
 async fn hyper_what_had_come_before_a_dropped_request_was_noticed_is_kept() {
     let (storage, faults) = Faulty::new(MemoryStorage::new());
     let tus = TusService::new(storage).base_path("/files");
-    let site = Site::serve(tus.clone());
+    let site = Site::tus(tus.clone());
     let client = site.client();
     let data = content(500_000, 9);
     let url = client.create(600_000).await;

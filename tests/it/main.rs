@@ -32,7 +32,11 @@
 //! - `events`: what happens is told, also after a crash
 //! - `pitfalls`: what other servers do wrong
 //! - `properties`: any way to send a file gives the file
-//! - `mounting`: routers and layers of others
+//! - `mounting`: routers of others
+//! - `middleware`: layers of others
+//! - `finished`: a handler of axum that makes the last answer
+//! - `actix`: what is special in actix-web
+//! - `fronts`: the suites above once more, in axum and actix-web
 //! - `memory`: how much of it a server needs
 //! - `coverage`: every requirement has a test
 //! - `support`: the server, the client, waiting
@@ -40,6 +44,8 @@
 // Outside `#[test]` functions clippy does not see that this is all test code.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "actix")]
+mod actix;
 mod checksum;
 mod checksum_trailer;
 mod concatenation;
@@ -57,13 +63,17 @@ mod downloads;
 mod events;
 mod expiration;
 mod faults;
+#[cfg(feature = "axum")]
+mod finished;
 mod framing;
+mod fronts;
 mod head;
 mod hooks;
 mod interruption;
 mod layers;
 #[cfg(target_os = "linux")]
 mod memory;
+mod middleware;
 mod mounting;
 mod owners;
 mod patch;

@@ -1,24 +1,16 @@
-//! Where the service is mounted and what stands before it: the URLs that it gives out lead back to
-//! it, and layers of others lose no byte.
-
-use std::time::Duration;
+//! Where the service is mounted: the URLs that it gives out lead back to it.
 
 use axum::Router;
-use http::StatusCode;
-use tower::Layer;
-use tower_http::{
-    cors::CorsLayer, limit::RequestBodyLimitLayer, timeout::TimeoutLayer, trace::TraceLayer,
-};
 use tower_tus::{TusService, service::Cors, storage::MemoryStorage};
 
-use crate::support::{Client, Request, Site, content, wait};
+use crate::support::{Client, Request, Site};
 
 fn tus() -> TusService {
     TusService::new(MemoryStorage::new())
 }
 
 /// A whole upload under `base`, by all of its URLs.
-async fn works_at(client: Client, base: &str) {
+pub(crate) async fn works_at(client: Client, base: &str) {
     for creation in [base.to_owned(), format!("{base}/")] {
         let create = Request::create()
             .target(&creation)
@@ -57,6 +49,82 @@ async fn nested_routers_add_up() {
     let inner = Router::new().nest_service("/c", tus());
     let app: Router = Router::new().nest("/a", Router::new().nest("/b", inner));
     works_at(Site::serve(app).client(), "/a/b/c").await;
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn routers_with_a_state_add_up_too() {
+    use axum::{extract::State, routing::get};
+
+    let name = async |State(name): State<&'static str>| name;
+    let inner = Router::new()
+        .route("/name", get(name))
+        .nest_service("/files", tus());
+    let app: Router = Router::new().nest("/{tenant}", inner).with_state("uploads");
+    let site = Site::serve(app);
+    works_at(site.client(), "/acme/files").await;
+    assert_eq!(site.client().get("/acme/name").await.body, b"uploads");
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn layers_still_see_the_original_uri() {
+    use axum::{
+        extract::{OriginalUri, Request},
+        middleware::{Next, from_fn},
+    };
+
+    let tell = async |OriginalUri(uri): OriginalUri, request: Request, next: Next| {
+        let mut response = next.run(request).await;
+        let uri = uri.to_string().try_into().expect("a URI is visible");
+        response.headers_mut().insert("x-original", uri);
+        response
+    };
+    let inner = Router::new().nest_service("/files", tus());
+    let app: Router = Router::new().nest("/api", inner.layer(from_fn(tell)));
+    let answer = Site::serve(app).client().head("/api/files/none").await;
+    assert_eq!(answer.header("x-original"), Some("/api/files/none"));
+}
+
+#[cfg(feature = "actix")]
+#[tokio::test]
+async fn as_a_scope_of_actix_web_location_has_the_prefix() {
+    let tus = tus();
+    let site = Site::actix(move |app| {
+        app.service(tower_tus::actix::scope("/files", tus.clone()));
+    });
+    works_at(site.client(), "/files").await;
+    site.client().options("/filesystem").await.expect(404);
+}
+
+#[cfg(feature = "actix")]
+#[tokio::test]
+async fn scopes_of_actix_web_add_up() {
+    use actix_web::web;
+
+    let tus = tus();
+    let site = Site::actix(move |app| {
+        let files = tower_tus::actix::scope("/files", tus.clone());
+        let up = tower_tus::actix::scope("/up/", tus.clone());
+        app.service(web::scope("/a").service(web::scope("/b").service(files)))
+            .service(web::scope("/{tenant}").service(up));
+    });
+    works_at(site.client(), "/a/b/files").await;
+    works_at(site.client(), "/acme/up").await;
+    works_at(site.client(), "/%41cm%20e/up").await;
+}
+
+#[cfg(feature = "actix")]
+#[tokio::test]
+async fn in_actix_web_a_base_url_counts_as_everywhere() {
+    let tus = tus().base_url(http::Uri::from_static("https://example.org/up"));
+    let site = Site::actix(move |app| {
+        app.service(tower_tus::actix::scope("/files", tus.clone()));
+    });
+    let create = Request::create().header("Upload-Length", "4");
+    let url = site.client().create_with(create).await;
+    let id = url.strip_prefix("https://example.org/up/").unwrap();
+    assert_eq!(site.client().offset(&format!("/files/{id}")).await, 0);
 }
 
 #[cfg(feature = "axum")]
@@ -106,87 +174,6 @@ async fn on_plain_hyper_the_request_tells_the_mount() {
     let site = Site::serve(tus());
     works_at(site.client(), "/files").await;
     works_at(site.client(), "/some/where/else").await;
-}
-
-#[tokio::test]
-async fn under_trace_all_is_as_without_it() {
-    let site = Site::serve(TraceLayer::new_for_http().layer(tus().base_path("/files")));
-    works_at(site.client(), "/files").await;
-}
-
-#[tokio::test]
-async fn a_timeout_layer_ends_a_patch_and_keeps_its_bytes() {
-    let layer = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(1));
-    let site = Site::serve(layer.layer(tus().base_path("/files")));
-    let client = site.client();
-    let data = content(300_000, 1);
-    let url = client.create(300_000).await;
-    let patch = Request::patch(&url, 0).body(&data);
-    let mut connection = client.connect().await;
-    connection.write(patch.head_bytes()).await;
-    connection.write(&data[..123_456]).await;
-    let answer = connection.response("PATCH").await.expect(408);
-    // The layer's own words: it knows nothing of offsets.
-    assert_eq!(answer.offset(), None);
-    wait::until_true("what was sent", async || {
-        client.offset(&url).await == 123_456
-    })
-    .await;
-    // Its writer takes what is on the way, and is gone then; or the next one takes over.
-    let _ = connection.try_write(&data[123_456..200_000]).await;
-    let mut seen = 123_456;
-    wait::until_true("the rest to be taken", async || {
-        let offset = client.offset(&url).await;
-        assert!((seen..=200_000).contains(&offset), "{seen}, {offset}");
-        seen = offset;
-        let rest = &data[offset as usize..];
-        let answer = client.patch(&url, offset, rest).await;
-        answer.expect_any(&[204, 409]).status == 204
-    })
-    .await;
-    assert!(client.get(&url).await.expect(200).body == data);
-}
-
-#[tokio::test]
-async fn a_body_limit_layer_is_413_and_smaller_patches_go_on() {
-    let site = Site::serve(RequestBodyLimitLayer::new(1_000).layer(tus().base_path("/files")));
-    let client = site.client();
-    let data = content(2_500, 2);
-    let url = client.create(2_500).await;
-    client.patch(&url, 0, &data).await.expect(413);
-    assert_eq!(client.offset(&url).await, 0);
-    // Without a length the limit is met on the way, and what came before it counts.
-    let stream = Request::patch(&url, 0).chunked(&data, 300);
-    let answer = client.send(stream).await.expect(413);
-    let offset = client.offset(&url).await;
-    assert!(offset <= 1_000, "{offset}");
-    assert_eq!(answer.offset(), Some(offset));
-    let mut offset = offset as usize;
-    for piece in data[offset..].chunks(1_000) {
-        let answer = client.patch(&url, offset as u64, piece).await.expect(204);
-        offset += piece.len();
-        assert_eq!(answer.offset(), Some(offset as u64));
-    }
-    assert!(client.get(&url).await.expect(200).body == data);
-}
-
-#[tokio::test]
-async fn with_a_cors_layer_each_field_stands_once() {
-    let own = tus().base_path("/files").cors(Cors::off());
-    let site = Site::serve(CorsLayer::permissive().layer(own));
-    let client = site.client();
-    let origin = |request: Request| request.header("Origin", "https://app.example.org");
-    let preflight = Request::new("OPTIONS", "/files")
-        .header("Access-Control-Request-Method", "POST")
-        .header("Access-Control-Request-Headers", "tus-resumable");
-    let answer = client.send(origin(preflight)).await.expect(200);
-    assert_eq!(answer.header("Access-Control-Allow-Origin"), Some("*"));
-    let create = Request::create().header("Upload-Length", "4");
-    let answer = client.send(origin(create)).await.expect(201);
-    assert_eq!(answer.header("Access-Control-Allow-Origin"), Some("*"));
-    let missing = Request::new("HEAD", "/files/unknown");
-    let answer = client.send(origin(missing)).await.expect(404);
-    assert_eq!(answer.header("Access-Control-Allow-Origin"), Some("*"));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ async fn rob_01_02_31_hostile_ids_are_refused_and_reach_nothing_outside() {
     fs::create_dir_all(&root).unwrap();
     fs::write(root.join("../secret"), "outside").unwrap();
     let storage = FileStorage::open(&root).unwrap();
-    let site = Site::serve(TusService::new(storage).base_path("/files"));
+    let site = Site::tus(TusService::new(storage).base_path("/files"));
     let before = tree(outer.path());
 
     for id in hostile_ids() {
@@ -85,7 +85,7 @@ async fn rob_03_side_files_are_no_uploads() {
 
 #[tokio::test]
 async fn rob_31_the_memory_storage_refuses_hostile_ids_as_well() {
-    let site = Site::serve(TusService::new(MemoryStorage::new()).base_path("/files"));
+    let site = Site::tus(TusService::new(MemoryStorage::new()).base_path("/files"));
     for id in hostile_ids() {
         refuses(site.client(), &id).await;
     }

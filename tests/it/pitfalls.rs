@@ -92,7 +92,7 @@ async fn tusd_1299_a_crash_before_the_last_step_is_made_good_by_recovery() {
 async fn tusd_1299_a_crash_before_the_last_step_is_made_good_by_any_request() {
     for (method, status) in [("HEAD", 200), ("PATCH", 204), ("GET", 200)] {
         let (root, url) = complete_but_unfinished(b"0123456789").await;
-        let site = Site::serve(service(&root));
+        let site = Site::tus(service(&root));
         let request = match method {
             "PATCH" => Request::patch(&url, 10).body(b""),
             _ => Request::new(method, &url),
@@ -110,7 +110,7 @@ async fn tusd_1299_a_crash_before_the_last_step_is_made_good_by_any_request() {
 /// What a process leaves that is killed between the last byte and the rename.
 async fn complete_but_unfinished(data: &[u8]) -> (TempDir, String) {
     let root = TempDir::new().unwrap();
-    let site = Site::serve(service(&root));
+    let site = Site::tus(service(&root));
     let url = site.client().create(data.len() as u64).await;
     drop(site);
     let id = url.rsplit('/').next().unwrap();
@@ -147,7 +147,7 @@ async fn tusd_1299_a_finish_that_failed_is_driven_again_by_head() {
 #[tokio::test]
 async fn tusd_1183_a_final_upload_cut_by_a_crash_is_joined_by_recovery() {
     let root = TempDir::new().unwrap();
-    let site = Site::serve(service(&root));
+    let site = Site::tus(service(&root));
     let client = site.client();
     let done = client.part(b"done ").await;
     let open = client.create_with(Request::partial(4)).await;
@@ -165,7 +165,7 @@ async fn tusd_1183_a_final_upload_cut_by_a_crash_is_joined_by_recovery() {
     .unwrap();
 
     let service = service(&root);
-    let site = Site::serve(service.clone());
+    let site = Site::tus(service.clone());
     service.recover().await.unwrap();
     wait::until_true("the final upload", async || {
         site.client().head(&joined).await.expect(200).offset() == Some(9)
@@ -253,7 +253,7 @@ async fn tusd_250_nothing_is_left_of_what_was_interrupted_refused_or_deleted() {
 #[tokio::test]
 async fn tusd_250_what_a_crash_left_behind_is_reclaimed_by_a_sweep() {
     let root = TempDir::new().unwrap();
-    let site = Site::serve(service(&root));
+    let site = Site::tus(service(&root));
     let open = site.client().create(10).await;
     drop(site);
     let own = root.path().join(".tus");
@@ -271,7 +271,7 @@ async fn tusd_250_what_a_crash_left_behind_is_reclaimed_by_a_sweep() {
     assert_eq!((swept.uploads, swept.bytes), (0, 2000));
     assert!(!own.join("aaaa.data").exists() && !own.join("bbbb.tmp").exists());
     assert!(own.join("cccc.data").exists(), "it may be in the making");
-    let site = Site::serve(service(&root));
+    let site = Site::tus(service(&root));
     assert_eq!(site.client().offset(&open).await, 0);
 }
 
@@ -303,7 +303,7 @@ async fn tusd_1003_of_two_uploads_of_one_name_neither_is_mixed_nor_lost() {
         let root = TempDir::new().unwrap();
         let storage = FileStorage::open(root.path()).unwrap().collision(collision);
         let key = KeyTemplate::parse("{filename}").unwrap();
-        let site = Site::serve(TusService::new(storage).base_path("/files").key(key));
+        let site = Site::tus(TusService::new(storage).base_path("/files").key(key));
         let client = site.client();
         let create = || {
             Request::create()

@@ -137,7 +137,7 @@ pub(crate) fn serve() {
     if let Some(log) = env::var_os(LOG) {
         tus = tus.on_finish(move |notice| announce(log.clone(), notice));
     }
-    let site = Site::serve(tus);
+    let site = Site::tus(tus);
     println!("\n{PORT}{}", site.address().port());
     // The other end of the pipe closes with its process.
     let _ = io::stdin().read_to_end(&mut Vec::new());

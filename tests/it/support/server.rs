@@ -53,7 +53,7 @@ impl Server {
         let configure = Arc::new(configure);
         let tus = configure(place.service());
         let (listener, address) = bind();
-        let running = Some(Listening::start(&listener, tus.clone()));
+        let running = Some(Listening::tus(&listener, tus.clone()));
         Self {
             running,
             tus,
@@ -91,7 +91,7 @@ impl Server {
     pub(crate) fn crash(&mut self) {
         drop(self.running.take());
         self.tus = (self.configure)(self.place.service());
-        self.running = Some(Listening::start(&self.listener, self.tus.clone()));
+        self.running = Some(Listening::tus(&self.listener, self.tus.clone()));
     }
 
     /// The storage's directory; only a server on files has one.

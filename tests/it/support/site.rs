@@ -3,6 +3,7 @@ use std::{error::Error, net::SocketAddr};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tower::Service;
+use tower_tus::TusService;
 
 use super::{
     Client,
@@ -27,6 +28,27 @@ impl Site {
         let (listener, address) = bind();
         Self {
             _running: Listening::start(&listener, service),
+            address,
+        }
+    }
+
+    /// Uploads on `/files`, by the server that this run is about.
+    pub(crate) fn tus(tus: TusService) -> Self {
+        let (listener, address) = bind();
+        Self {
+            _running: Listening::tus(&listener, tus),
+            address,
+        }
+    }
+
+    /// An application of actix-web.
+    #[cfg(feature = "actix")]
+    pub(crate) fn actix(
+        configure: impl Fn(&mut actix_web::web::ServiceConfig) + Clone + Send + 'static,
+    ) -> Self {
+        let (listener, address) = bind();
+        Self {
+            _running: Listening::actix(&listener, configure),
             address,
         }
     }

@@ -1,5 +1,5 @@
 use super::{Home, LastRequests, Sums};
-use crate::support::{Client, Random, Request, Response, sha1};
+use crate::support::{Client, Front, Random, Request, Response, sha1};
 
 /// What a client knows of its upload.
 pub(super) struct Upload {
@@ -143,7 +143,7 @@ impl Upload {
         match chunk.sum {
             Sum::None if random.once_in(3) => patch.chunked(body, 10_000),
             Sum::None => patch.body(body),
-            _ if random.once_in(3) => patch
+            _ if Front::current().brings_trailers() && random.once_in(3) => patch
                 .header("Trailer", "Upload-Checksum")
                 .chunked(body, 50_000)
                 .trailer("Upload-Checksum", sha1(data)),
