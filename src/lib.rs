@@ -3,6 +3,8 @@
 
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(doc)]
+pub mod guide;
 pub mod protocol;
 pub mod service;
 pub mod storage;
