@@ -50,23 +50,19 @@ behind_cut() {
         create
         if patch 0 "$version" --data-binary "@$source" --limit-rate 1M --max-time 2; then fail "nothing was cut"; fi
         wait_for "the first bytes" some_offset
-        at=$(settled)
+        at=$(offset)
         [ "$at" -lt "$SIZE" ] || fail "nothing was cut"
-        from "$at" | patch "$at" --data-binary @-
+        # The proxy may still be passing on what it has.
+        wait_for "the rest to be taken" the_rest_is_taken
         complete
     done
 }
 
-# The offset, once the proxy has passed on all that it had.
-settled() {
-    local at=-1 now
-    now=$(offset)
-    until [ "$now" = "$at" ]; do
-        at=$now
-        sleep 0.2
-        now=$(offset)
-    done
-    echo "$at"
+the_rest_is_taken() {
+    local at
+    at=$(offset)
+    from "$at" | patch "$at" --data-binary @-
+    [ "$(status)" = 204 ]
 }
 
 # Nothing has to be configured for a `Location` that clients can use.
