@@ -7,6 +7,8 @@ pub mod actix;
 pub mod axum;
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(doc)]
+pub mod guide;
 pub mod hooks;
 pub mod protocol;
 pub mod service;

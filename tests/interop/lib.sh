@@ -201,7 +201,7 @@ located() {
     url=$(header Location)
     case $url in
     http*) ;;
-    /*) url=http://$address$url ;;
+    /*) url=${endpoint%"/${endpoint#*://*/}"}$url ;;
     *) fail "cannot use Location '$url'" ;;
     esac
 }

@@ -3,7 +3,7 @@ use std::{collections::VecDeque, time::Duration};
 use proptest::{collection::vec, prelude::*};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
-use tower_tus::client::{AfterSuccess, FileUrlStore, Source, Uploaded};
+use tower_tus::client::{AfterSuccess, FileUrlStore, Source, Uploaded, WhenClaimed};
 
 use super::{
     origin::{Origin, Storage},
@@ -91,6 +91,8 @@ impl Case {
             .upload(Source::path(directory.path().join("content")))
             .parallel(self.parts)
             .store(store)
+            // A thread may be about to claim for one that is killed.
+            .when_claimed(WhenClaimed::Wait)
             .after_success(AfterSuccess::Keep);
         let before = proxy.record.lock().taken();
         let mut task = tokio::spawn(upload.into_future());
