@@ -6,6 +6,7 @@ use super::{
     ConcatParts, TusService,
     engine::refusal,
     maintain::give_turns,
+    observe,
     session::{Claim, Takeover},
 };
 use crate::protocol::{
@@ -47,7 +48,7 @@ impl TusService {
         upload.length = total(&parts)?;
         check_size(upload.length, &self.config.offer)?;
         upload.version = self.engine.storage.create(upload).await.map_err(refusal)?;
-        tracing::debug!(id = %upload.id, parts = parts.len(), "final upload created");
+        observe::created(upload);
         Ok(())
     }
 
@@ -126,7 +127,7 @@ impl TusService {
         storage.concat(&upload, &parts).await.map_err(refusal)?;
         upload.offset = length.known().unwrap_or_default();
         upload.stage = Stage::Finished;
-        tracing::debug!(id = %upload.id, length = upload.offset, "final upload finished");
+        observe::finished(&upload);
         self.engine.stop_waiting(&upload);
         for part in concat.parts() {
             self.release_part(part).await;

@@ -6,6 +6,7 @@ use super::{
     engine::refusal,
     handle::{Answer, refuse},
     linger::linger,
+    observe,
     receive::Delivery,
     session::{Claim, Takeover},
 };
@@ -60,6 +61,7 @@ impl TusService {
         })?;
         let id = UploadId::from_random(u128::from_ne_bytes(bits));
         let mut upload = Upload::new(id, create.length, SystemTime::now());
+        observe::drafted(&upload);
         upload.metadata = create.metadata;
         upload.kind = create.kind;
         let expires = self.config.offer.offers(Extension::Expiration);
@@ -88,7 +90,7 @@ impl TusService {
                 return Err(refusal(error).into());
             }
         };
-        tracing::debug!(id = %upload.id, length = ?upload.length, "upload created");
+        observe::created(&upload);
         if let Err(error) = self.fill(&mut upload, delivery).await {
             // A client that is refused never learns the URL.
             if let Err(error) = self.engine.storage.delete(&upload.id).await {

@@ -9,7 +9,7 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    TusService,
+    TusService, observe,
     session::{Claim, Denied, Sessions, Takeover},
 };
 use crate::{
@@ -96,11 +96,14 @@ impl Engine {
 /// One of the writers that are allowed at a time.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Admission(Arc<Engine>);
+pub(super) struct Admission {
+    engine: Arc<Engine>,
+    _counted: observe::Writer,
+}
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.0.writers.fetch_sub(1, Relaxed);
+        self.engine.writers.fetch_sub(1, Relaxed);
     }
 }
 
@@ -110,7 +113,10 @@ impl TusService {
         if self.engine.stop.is_cancelled() {
             return Err(Error::ShuttingDown);
         }
-        let admission = Admission(Arc::clone(&self.engine));
+        let admission = Admission {
+            engine: Arc::clone(&self.engine),
+            _counted: observe::Writer::new(),
+        };
         match self.engine.writers.fetch_add(1, Relaxed) < self.config.offer.limits.max_writers {
             true => Ok(admission),
             false => Err(Error::Overloaded),

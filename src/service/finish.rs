@@ -1,4 +1,4 @@
-use super::{TusService, engine::refusal, session::Takeover};
+use super::{TusService, engine::refusal, observe, session::Takeover};
 use crate::protocol::{Error, Kind, Refusal, Stage, Upload};
 
 impl TusService {
@@ -15,7 +15,7 @@ impl TusService {
     /// The storage has put an upload in place.
     pub(super) fn finished(&self, upload: &mut Upload) {
         upload.stage = Stage::Finished;
-        tracing::debug!(id = %upload.id, length = upload.offset, "upload finished");
+        observe::finished(upload);
         if upload.kind == Kind::Partial {
             self.join_waiting_for(upload);
         }

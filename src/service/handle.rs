@@ -1,6 +1,6 @@
 use http::{Method, Response, request};
 
-use super::{TusBody, TusService, body::RequestBody, linger::linger, route::Route};
+use super::{TusBody, TusService, body::RequestBody, linger::linger, observe, route::Route};
 use crate::protocol::{Dialect, Head, Operation, Outcome, Refusal};
 
 /// What was done, or why not.
@@ -10,6 +10,7 @@ impl TusService {
     /// The whole way of a request: what it means, doing it, saying what was done.
     pub(super) async fn handle(self, head: request::Parts, body: RequestBody) -> Response<TusBody> {
         self.start();
+        observe::request(&head.method);
         let mark = self.config.cors.mark(&head);
         let route = Route::of(&head, &self.config);
         let request = Head {
@@ -20,9 +21,13 @@ impl TusService {
         };
         let dialect = Dialect::of(&request);
         let (answer, bytes) = match dialect.parse(&request, &self.config.offer) {
-            Ok(operation) => self.perform(operation, body, &route).await,
+            Ok(operation) => {
+                let watch = observe::Watch::new(&operation, &head);
+                watch.over(self.perform(operation, body, &route)).await
+            }
             Err(error) => (refuse(body, error), TusBody::default()),
         };
+        observe::answered(&answer);
         let (mut response, text) = dialect.render(&answer, &self.config.offer).into_parts();
         mark.apply(&mut response.headers);
         let body = match head.method {

@@ -14,6 +14,7 @@ mod handle;
 mod inspect;
 mod linger;
 mod maintain;
+mod observe;
 mod pump;
 mod receive;
 mod route;

@@ -1,4 +1,4 @@
-use super::{TusService, engine::refusal, handle::Answer, session::Takeover};
+use super::{TusService, engine::refusal, handle::Answer, observe, session::Takeover};
 use crate::protocol::{Outcome, UploadId};
 
 impl TusService {
@@ -12,7 +12,7 @@ impl TusService {
             let upload = tus.load(&id).await?;
             tus.engine.storage.delete(&id).await.map_err(refusal)?;
             tus.engine.stop_waiting(&upload);
-            tracing::debug!(%id, "upload terminated");
+            observe::terminated(&id);
             Ok(Outcome::Terminated)
         })
         .await
