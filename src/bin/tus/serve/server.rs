@@ -1,90 +1,68 @@
-//! Connections: HTTP/1.1 and HTTP/2 without TLS on one port.
+//! Connections: HTTP/1.1 and HTTP/2 on one port, with TLS or without.
 
 use std::{convert::Infallible, future, io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body::Body;
-use http_body_util::{Either, Full};
-use hyper::{
-    body::Incoming,
-    service::{Service, service_fn},
-};
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    task::JoinSet,
     time,
 };
 use tokio_util::sync::CancellationToken;
-use tower_tus::TusService;
 use tracing::{debug, error};
 
-use crate::access::Exchange;
+use super::{
+    listen::{Listener, Stream},
+    metrics::Connection,
+    site::Site,
+    tls::Tls,
+};
 
-/// Answers requests: uploads below the base path, and two pages about the server itself.
-#[derive(Debug, Clone)]
-pub(crate) struct Site {
-    uploads: TowerToHyperService<TusService>,
-    base_path: Arc<str>,
+/// What takes connections, and those that it took.
+#[derive(Debug, Default)]
+pub(crate) struct Server {
+    listeners: JoinSet<()>,
+    closed: CancellationToken,
+    connections: Arc<GracefulShutdown>,
 }
 
-impl Site {
-    /// Uploads live below `base_path`, which has no slash at its end.
-    pub(crate) fn new(uploads: TusService, base_path: &str) -> Self {
-        Self {
-            uploads: TowerToHyperService::new(uploads),
-            base_path: base_path.into(),
-        }
+impl Server {
+    /// Takes connections from one more listener. TLS is for those over a network.
+    pub(crate) fn listen(&mut self, listener: Listener, site: Site, tls: Option<Tls>) {
+        let (closed, connections) = (self.closed.clone(), Arc::clone(&self.connections));
+        self.listeners.spawn(async move {
+            let accepting = accept(&listener, &site, tls.as_ref(), &connections, &closed);
+            closed.run_until_cancelled(accepting).await;
+        });
     }
 
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<impl Body<Data = Bytes, Error: Into<BoxError>> + use<>>, Infallible> {
-        let (exchange, request) = Exchange::begin(request);
-        let response = match request.uri().path() {
-            _ if lacks_host(&request) => text(StatusCode::BAD_REQUEST, "Host is missing\n".into()),
-            "/healthz" => text(StatusCode::OK, "ok".into()),
-            path if self.is_upload(path) => self.uploads.call(request).await?.map(Either::Left),
-            "/" => {
-                let files = &self.base_path;
-                text(
-                    StatusCode::OK,
-                    format!("Resumable uploads (tus 1.0.0) go to {files}\n"),
-                )
-            }
-            _ => text(StatusCode::NOT_FOUND, "not found\n".into()),
-        };
-        Ok(exchange.answer(response))
-    }
-
-    fn is_upload(&self, path: &str) -> bool {
-        path.strip_prefix(&*self.base_path)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    /// Takes no more connections, and gives those that are open.
+    pub(crate) async fn close(mut self) -> GracefulShutdown {
+        self.closed.cancel();
+        while self.listeners.join_next().await.is_some() {}
+        Arc::into_inner(self.connections).unwrap_or_default()
     }
 }
 
-/// HTTP/1.1 demands the field, and leaves it to the server to refuse a request without (RFC 9112,
-/// 3.2). hyper does not.
-fn lacks_host<B>(request: &Request<B>) -> bool {
-    request.version() == http::Version::HTTP_11
-        && !request.headers().contains_key(http::header::HOST)
-}
-
-/// Takes connections until it is dropped.
-pub(crate) async fn accept(
-    listener: TcpListener,
-    site: Site,
+async fn accept(
+    listener: &Listener,
+    site: &Site,
+    tls: Option<&Tls>,
     connections: &GracefulShutdown,
+    closed: &CancellationToken,
 ) -> Infallible {
     let http = http();
     loop {
         let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+            Ok(stream) => stream,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
                 // Out of file descriptors, mostly: those of ending connections come back.
@@ -93,41 +71,78 @@ pub(crate) async fn accept(
                 continue;
             }
         };
-        spawn(stream, &http, site.clone(), connections);
+        let served = Served {
+            http: http.clone(),
+            site: site.clone(),
+            watcher: connections.watcher(),
+        };
+        match (stream, tls) {
+            (Stream::Tcp(stream), tls) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    debug!(%error, "cannot set TCP_NODELAY");
+                }
+                match tls {
+                    None => served.spawn(future::ready(Ok(stream))),
+                    Some(tls) => {
+                        let handshake = tls.acceptor.accept(stream);
+                        let closed = closed.clone();
+                        served.spawn(async move {
+                            // What has not begun when the end begins does not.
+                            let ended = closed.run_until_cancelled(handshake).await;
+                            ended.unwrap_or_else(|| Err(io::ErrorKind::ConnectionAborted.into()))
+                        });
+                    }
+                }
+            }
+            #[cfg(unix)]
+            (Stream::Unix(stream), _) => served.spawn(future::ready(Ok(stream))),
+        }
     }
 }
 
-fn spawn(
-    stream: TcpStream,
-    http: &auto::Builder<TokioExecutor>,
+/// One connection, and what it is served with.
+struct Served {
+    http: auto::Builder<TokioExecutor>,
     site: Site,
-    connections: &GracefulShutdown,
-) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "cannot set TCP_NODELAY");
-    }
-    let spoke = CancellationToken::new();
-    let service = {
-        let spoke = spoke.clone();
-        service_fn(move |request| {
-            spoke.cancel();
-            let site = site.clone();
-            async move { site.answer(request).await }
-        })
-    };
-    let connection = http
-        .serve_connection(TokioIo::new(stream), service)
-        .into_owned();
-    let connection = connections.watch(connection);
+    watcher: Watcher,
+}
 
-    tokio::spawn(async move {
-        tokio::select! {
-            result = connection => if let Err(error) = result {
-                debug!(error, "connection failed");
-            },
-            () = silence(spoke) => debug!("connection without a request"),
-        }
-    });
+impl Served {
+    /// In a task of its own.
+    fn spawn<S>(self, stream: impl Future<Output = io::Result<S>> + Send + 'static)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self {
+            http,
+            site,
+            watcher,
+        } = self;
+        let spoke = CancellationToken::new();
+        let service = {
+            let (spoke, site) = (spoke.clone(), site.clone());
+            service_fn(move |request: Request<Incoming>| {
+                spoke.cancel();
+                let site = site.clone();
+                async move { site.answer(request).await }
+            })
+        };
+        let connection = async move {
+            let stream = TokioIo::new(stream.await?);
+            let connection = http.serve_connection(stream, service).into_owned();
+            watcher.watch(connection).await
+        };
+        let open = Connection::open();
+        tokio::spawn(async move {
+            let _open = open;
+            tokio::select! {
+                result = connection => if let Err(error) = result {
+                    debug!(error, "connection failed");
+                },
+                () = silence(spoke) => debug!("connection without a request"),
+            }
+        });
+    }
 }
 
 /// Ends when a connection took too long to bring its first request.
@@ -165,18 +180,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
     )
 }
-
-fn text<B>(status: StatusCode, text: String) -> Response<Either<B, Full<Bytes>>> {
-    let mut response = Response::new(Either::Right(Full::from(text)));
-    *response.status_mut() = status;
-    let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, plain);
-    response
-}
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
