@@ -1,14 +1,14 @@
 //! HTTP/2 without TLS, by prior knowledge.
 
-use std::net::SocketAddr;
-
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tempfile::tempdir;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 use crate::support::{Program, sample};
 
@@ -16,13 +16,20 @@ use crate::support::{Program, sample};
 async fn uploads_over_http2() {
     let dir = tempdir().unwrap();
     let server = Program::serve(dir.path(), &[]);
-    uploads(server.address, dir.path()).await;
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let origin = format!("http://{}", server.address);
+    uploads(stream, &origin, dir.path()).await;
 }
 
 /// Creates, sends in two requests over one connection, reads back.
-pub(crate) async fn uploads(address: SocketAddr, storage: &std::path::Path) {
-    let mut client = connect(address).await;
-    let origin = format!("http://{address}");
+pub(crate) async fn uploads<S>(stream: S, origin: &str, storage: &std::path::Path)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
     let data = sample(3_000_000);
 
     let create = tus("POST", &format!("{origin}/files"))
@@ -54,15 +61,6 @@ pub(crate) async fn uploads(address: SocketAddr, storage: &std::path::Path) {
     );
     let id = upload.rsplit('/').next().unwrap();
     assert_eq!(std::fs::read(storage.join(id)).unwrap(), data);
-}
-
-async fn connect(address: SocketAddr) -> http2::SendRequest<Full<Bytes>> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let (client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    client
 }
 
 fn tus(method: &str, url: &str) -> http::request::Builder {
