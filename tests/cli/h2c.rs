@@ -1,5 +1,8 @@
 //! HTTP/2 without TLS, by prior knowledge.
 
+use std::{net::SocketAddr, path::Path};
+
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
@@ -16,13 +19,16 @@ use crate::support::{Program, sample};
 async fn uploads_over_http2() {
     let dir = tempdir().unwrap();
     let server = Program::serve(dir.path(), &[]);
-    let stream = TcpStream::connect(server.address).await.unwrap();
-    let origin = format!("http://{}", server.address);
-    uploads(stream, &origin, dir.path()).await;
+    uploads(server.address, dir.path()).await;
+}
+
+pub(crate) async fn uploads(address: SocketAddr, storage: &Path) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    uploads_over(stream, &format!("http://{address}"), storage).await;
 }
 
 /// Creates, sends in two requests over one connection, reads back.
-pub(crate) async fn uploads<S>(stream: S, origin: &str, storage: &std::path::Path)
+pub(crate) async fn uploads_over<S>(stream: S, origin: &str, storage: &Path)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -35,7 +41,7 @@ where
     let create = tus("POST", &format!("{origin}/files"))
         .header("Upload-Length", data.len())
         .header("Content-Type", "application/offset+octet-stream")
-        .body(Full::from(data[..1_000_000].to_vec()))
+        .body(Full::<Bytes>::from(data[..1_000_000].to_vec()))
         .unwrap();
     let created = client.send_request(create).await.unwrap();
     assert_eq!(created.status(), 201, "{created:?}");
@@ -45,7 +51,7 @@ where
     let patch = tus("PATCH", &format!("{origin}{upload}"))
         .header("Upload-Offset", 1_000_000)
         .header("Content-Type", "application/offset+octet-stream")
-        .body(Full::from(data[1_000_000..].to_vec()))
+        .body(Full::<Bytes>::from(data[1_000_000..].to_vec()))
         .unwrap();
     let patched = client.send_request(patch).await.unwrap();
     assert_eq!(patched.status(), 204, "{patched:?}");

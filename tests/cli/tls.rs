@@ -133,7 +133,7 @@ async fn uploads_come_over_https_by_either_version_of_http() {
         .await
         .unwrap();
     let origin = format!("https://{}", server.address);
-    h2c::uploads(stream, &origin, &storage).await;
+    h2c::uploads_over(stream, &origin, &storage).await;
 }
 
 #[cfg(unix)]

@@ -322,6 +322,15 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_has_every_flag() {
+        let manual = include_str!("../../../../docs/serve.md");
+        let flags = Serve::augment_args(Command::new("serve"));
+        for long in flags.get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(manual.contains(&format!("`--{long}")), "--{long}");
+        }
+    }
+
+    #[test]
     fn the_environment_has_every_flag() {
         let flags = Serve::augment_args(Command::new("serve"));
         flags.clone().debug_assert();
