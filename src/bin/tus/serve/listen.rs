@@ -26,33 +26,28 @@ impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let systemd = || {
-            text.strip_prefix("systemd:")
-                .or((text == "systemd").then_some(""))
-        };
-        let listen = if let Some(path) = text.strip_prefix("unix:") {
-            if path.is_empty() {
-                return Err("names no socket, as in unix:/run/tus.sock".into());
-            }
-            Self::Unix(path.into())
-        } else if let Some(name) = systemd() {
-            Self::Systemd((!name.is_empty()).then(|| name.to_owned()))
-        } else {
-            match text.rsplit_once(':') {
-                Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-                    return Ok(Self::Tcp(text.into()));
-                }
-                _ => {
-                    return Err(
-                        "not a host and a port, as in 127.0.0.1:1080, nor unix:PATH or systemd"
-                            .into(),
-                    );
-                }
-            }
+        let listen = match text.split_once(':') {
+            Some(("unix", "")) => return Err("names no socket, as in unix:/run/tus.sock".into()),
+            Some(("unix", path)) => Self::Unix(path.into()),
+            Some(("systemd", "")) => return Err("names no socket, as in systemd:uploads".into()),
+            Some(("systemd", name)) => Self::Systemd(Some(name.into())),
+            None if text == "systemd" => Self::Systemd(None),
+            _ => return tcp(text),
         };
         match cfg!(unix) {
             true => Ok(listen),
             false => Err("this system has no such sockets".into()),
+        }
+    }
+}
+
+fn tcp(text: &str) -> Result<Listen, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(Listen::Tcp(text.into()))
+        }
+        _ => {
+            Err("not a host and a port, as in 127.0.0.1:1080, nor unix:PATH or systemd:NAME".into())
         }
     }
 }
@@ -195,6 +190,7 @@ mod tests {
             "localhost:",
             "localhost:70000",
             "unix:",
+            "systemd:",
             "systemd-socket",
         ] {
             assert!(bad.parse::<Listen>().is_err(), "{bad:?}");

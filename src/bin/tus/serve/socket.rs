@@ -81,7 +81,7 @@ impl Identity {
 /// for it would have to stay.
 async fn lock(path: &Path) -> io::Result<File> {
     let parent = path.parent().filter(|parent| *parent != Path::new(""));
-    let directory = File::open(parent.unwrap_or(Path::new(".")))?;
+    let directory = File::open(parent.unwrap_or_else(|| Path::new(".")))?;
     for _ in 0..LOCK_ATTEMPTS {
         match directory.try_lock() {
             Ok(()) => return Ok(directory),
