@@ -155,6 +155,9 @@ impl File {
         if let Some(flag) = settings(serve).find(|flag| self::name(flag) == name) {
             return Ok(flag);
         }
+        if NOT_IN_A_FILE.contains(&name) {
+            return Err(self.wrong(&format!("{name} has no place in a file")));
+        }
         let likeness = |flag: &&Arg| strsim::jaro_winkler(name, self::name(flag));
         let nearest = settings(serve).max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
         let nearest = nearest.map(self::name).unwrap_or_default();
@@ -274,10 +277,7 @@ mod tests {
                 "listne = \"[::]:80\"",
                 "there is no setting \"listne\"; the nearest is \"listen\"",
             ),
-            (
-                "config = \"x\"",
-                "there is no setting \"config\"; the nearest is \"concat-parts\"",
-            ),
+            ("config = \"x\"", "config has no place in a file"),
             (
                 "max-size = \"huge\"",
                 "invalid value 'huge' for '--max-size <SIZE>': not a size, as in 8GiB, 500MB or 10k",
