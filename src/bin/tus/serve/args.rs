@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Serve {
-    /// HOST:PORT (port 0 takes a free one), unix:PATH or systemd[:NAME]
+    /// HOST:PORT (port 0 takes a free one), unix:PATH, systemd or systemd:NAME
     #[arg(
         long,
         env = "TUS_LISTEN",
