@@ -72,7 +72,6 @@ impl TusService {
         upload.length = total(&parts)?;
         check_size(upload.length, &self.config.offer.limits)?;
         self.register(upload).await?;
-        tracing::debug!(id = %upload.id, parts = parts.len(), "final upload created");
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use super::{
     engine::{Admission, refusal},
     handle::{Answer, refuse},
     linger::linger,
+    observe,
     receive::Delivery,
     session::{Claim, Takeover},
 };
@@ -96,6 +97,7 @@ impl TusService {
         })?;
         let id = UploadId::from_random(u128::from_ne_bytes(bits));
         let mut upload = Upload::new(id, create.length, SystemTime::now());
+        observe::drafted(&upload);
         upload.metadata = create.metadata;
         upload.kind = create.kind;
         let expires = self.config.offer.offers(Extension::Expiration);
@@ -145,6 +147,7 @@ impl TusService {
                 });
             }
         }
+        observe::created(upload);
         self.tell(EventKind::Created, upload);
         Ok(())
     }
@@ -161,7 +164,6 @@ impl TusService {
             }
             return Err(error.into());
         }
-        tracing::debug!(id = %upload.id, length = ?upload.length, "upload created");
         match self.fill(&mut upload, delivery, admission).await {
             Ok(reply) => Ok((upload, reply)),
             Err(refusal) => {

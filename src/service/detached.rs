@@ -6,6 +6,7 @@ use std::{
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use tracing::Instrument;
 
 use super::TusService;
 use crate::protocol::{Content, Error, Refusal};
@@ -34,7 +35,7 @@ impl TusService {
         work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
     ) -> Detached<T> {
         Detached {
-            work: Some(Box::pin(work)),
+            work: Some(Box::pin(work.in_current_span())),
             tasks: self.engine.tasks.clone(),
             runtime: Handle::current(),
             _token: self.engine.tasks.token(),
@@ -54,7 +55,7 @@ impl TusService {
         if short || alone {
             return self.detached(work).await;
         }
-        match self.engine.tasks.spawn(work).await {
+        match self.engine.tasks.spawn(work.in_current_span()).await {
             Ok(result) => result,
             Err(_) => panicked(),
         }

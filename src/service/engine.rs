@@ -12,6 +12,7 @@ use super::{
     TusService,
     joined::Joined,
     ledger::Ledger,
+    observe,
     session::{Claim, Denied, Sessions, Takeover},
     tell::Telling,
 };
@@ -121,11 +122,14 @@ impl Engine {
 /// One of the writers that are allowed at a time.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Admission(Arc<Engine>);
+pub(super) struct Admission {
+    engine: Arc<Engine>,
+    _counted: observe::Writer,
+}
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.0.writers.fetch_sub(1, Relaxed);
+        self.engine.writers.fetch_sub(1, Relaxed);
     }
 }
 
@@ -135,7 +139,10 @@ impl TusService {
         if self.engine.stop.is_cancelled() {
             return Err(Error::ShuttingDown);
         }
-        let admission = Admission(Arc::clone(&self.engine));
+        let admission = Admission {
+            engine: Arc::clone(&self.engine),
+            _counted: observe::Writer::new(),
+        };
         match self.engine.writers.fetch_add(1, Relaxed) < self.config.offer.limits.max_writers {
             true => Ok(admission),
             false => Err(Error::Overloaded),

@@ -1,4 +1,6 @@
-use super::{TusService, engine::refusal, ledger::Change, pump::Finishing, session::Takeover};
+use super::{
+    TusService, engine::refusal, ledger::Change, observe, pump::Finishing, session::Takeover,
+};
 use crate::{
     hooks::{EventKind, Finish, Hook},
     protocol::{Error, Kind, Refusal, Reply, Stage, Upload},
@@ -53,7 +55,7 @@ impl TusService {
     /// The storage has put an upload in place.
     pub(super) fn finished(&self, upload: &mut Upload, books: &Change<'_>) {
         upload.stage = Stage::Finished;
-        tracing::debug!(id = %upload.id, length = upload.offset, "upload finished");
+        observe::finished(upload);
         books.finished(upload);
         self.tell(EventKind::Finished, upload);
         if upload.kind == Kind::Partial {

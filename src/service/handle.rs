@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use http::{Method, Response, header::ACCESS_CONTROL_REQUEST_METHOD, request};
 
-use super::{FinishedUpload, TusBody, TusService, body::RequestBody, linger::linger, route};
+use super::{
+    FinishedUpload, TusBody, TusService, body::RequestBody, linger::linger, observe, route,
+};
 use crate::protocol::{Dialect, Head, Operation, Outcome, Refusal};
 
 /// What was done, or why not.
@@ -16,6 +18,7 @@ impl TusService {
         body: RequestBody,
     ) -> Response<TusBody> {
         self.start();
+        observe::request(&head.method);
         let mark = self.config.cors.mark(&head);
         let route = route::Route::of(&head, &self.config);
         let request = Head {
@@ -26,23 +29,18 @@ impl TusService {
         };
         let dialect = Dialect::of(&request);
         let parsed = dialect.parse(&request, &self.config.offer);
+        let watched = parsed.map(|operation| (observe::Watch::new(&operation, &head), operation));
         let method = head.method.clone();
         let preflight =
             method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if self.config.wants_requests() && !preflight {
             self.request = Some(Arc::new(route::as_sent(head)));
         }
-        let permitted = match parsed {
-            Ok(operation) => {
-                let permitted = self.permit(&operation, &route.path).await;
-                permitted.map(|()| operation)
-            }
-            Err(error) => Err(error),
-        };
-        let (answer, bytes) = match permitted {
-            Ok(operation) => self.perform(operation, body, &route).await,
+        let (answer, bytes) = match watched {
+            Ok((watch, operation)) => watch.over(self.permitted(operation, body, &route)).await,
             Err(error) => (refuse(body, error), TusBody::default()),
         };
+        observe::answered(&answer);
         let (mut response, text) = dialect.render(&answer, &self.config.offer).into_parts();
         mark.apply(&mut response.headers);
         if let Some(finished) = answer.as_ref().ok().and_then(FinishedUpload::of) {
@@ -54,6 +52,18 @@ impl TusService {
             _ => TusBody::text(text),
         };
         Response::from_parts(response, body)
+    }
+
+    async fn permitted(
+        &self,
+        operation: Operation,
+        body: RequestBody,
+        route: &route::Route,
+    ) -> (Answer, TusBody) {
+        match self.permit(&operation, &route.path).await {
+            Ok(()) => self.perform(operation, body, route).await,
+            Err(error) => (refuse(body, error), TusBody::default()),
+        }
     }
 
     async fn perform(

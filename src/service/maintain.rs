@@ -5,7 +5,7 @@ use std::{
 
 use futures::StreamExt;
 
-use super::{TusService, config::Config, engine::Engine};
+use super::{TusService, config::Config, engine::Engine, observe};
 use crate::{
     hooks::EventKind,
     protocol::{Announcement, Extension, Stage, Upload},
@@ -43,7 +43,7 @@ impl TusService {
     /// If the uploads cannot be listed. What fails for a single upload is logged, and tried again next
     /// time.
     pub async fn sweep(&self) -> Result<Swept> {
-        self.sweep_by(Sweep::Real).await
+        self.sweep_by(Sweep::Real).await.inspect(observe::swept)
     }
 
     /// What [`sweep`](Self::sweep) would remove of expired uploads.
@@ -101,6 +101,7 @@ impl TusService {
     /// [`sweep`]: Self::sweep
     pub fn start(&self) {
         self.engine.started.get_or_init(|| {
+            observe::described();
             let (engine, config) = (Arc::downgrade(&self.engine), Arc::clone(&self.config));
             tokio::spawn(maintain(engine, config));
         });
@@ -176,11 +177,7 @@ async fn maintain(engine: Weak<Engine>, config: Arc<Config>) {
     while let Some(tus) = service() {
         // Again and again: another node may have died, or the storage could not do it the last time.
         let _ = tus.recover().await.inspect_err(log);
-        if let Ok(swept) = tus.sweep().await.inspect_err(log)
-            && swept != Swept::default()
-        {
-            tracing::info!(uploads = swept.uploads, bytes = swept.bytes, "swept");
-        }
+        let _ = tus.sweep().await.inspect_err(log);
         let stop = tus.engine.stop.clone();
         drop(tus);
         let pause = tokio::time::sleep(config.sweep_every);

@@ -19,6 +19,7 @@ mod joined;
 mod ledger;
 mod linger;
 mod maintain;
+mod observe;
 mod pump;
 mod receive;
 mod route;

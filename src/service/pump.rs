@@ -13,6 +13,7 @@ use tower::BoxError;
 use super::{
     body::{Piece, RequestBody},
     engine::refusal,
+    observe,
     receive::Opened,
     session::{Ask, Claim},
     stalls::Stalls,
@@ -36,6 +37,7 @@ pub(super) struct Pump<'p> {
     claim: &'p mut Claim,
     signals: Signals,
     taken: u64,
+    received: observe::Received,
     hashers: Vec<Hasher>,
     trailers: Option<HeaderMap>,
     stalls: Stalls,
@@ -118,6 +120,7 @@ impl<'p> Pump<'p> {
             claim,
             signals,
             taken: 0,
+            received: observe::Received::new(),
             hashers: algorithms.into_iter().map(Hasher::new).collect(),
             trailers: None,
             stalls: Stalls::new(limits),
@@ -151,7 +154,10 @@ impl<'p> Pump<'p> {
                 Err(Error::Interrupted)
             }
             End::Complete => self.verify(),
-            End::Refused(error) => Err(error),
+            End::Refused(error) => {
+                observe::ended(&error);
+                Err(error)
+            }
             End::Failed(error) => Err(refusal(error)),
         };
         self.conclude(outcome).await
@@ -240,6 +246,7 @@ impl<'p> Pump<'p> {
             hasher.update(&data);
         }
         self.taken += data.len() as u64;
+        self.received.add(data.len());
         appender.write(data).await.map_err(End::Failed)?;
         if let Some(progress) = &mut self.progress {
             progress.received(self.upload, self.upload.offset + self.taken);

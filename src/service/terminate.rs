@@ -1,4 +1,4 @@
-use super::{TusService, engine::refusal, handle::Answer, session::Takeover};
+use super::{TusService, engine::refusal, handle::Answer, observe, session::Takeover};
 use crate::{
     hooks::{EventKind, Hook, Termination},
     protocol::{Error, Outcome, Upload, UploadId},
@@ -16,7 +16,7 @@ impl TusService {
             // Somebody else may have been faster.
             let upload = tus.load(&id).await?;
             tus.remove(&upload, EventKind::Terminated).await?;
-            tracing::debug!(%id, "upload terminated");
+            observe::terminated(&id);
             Ok(Outcome::Terminated)
         })
         .await

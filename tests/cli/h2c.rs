@@ -1,6 +1,6 @@
 //! HTTP/2 without TLS, by prior knowledge.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -8,7 +8,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tempfile::tempdir;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 use crate::support::{Program, sample};
 
@@ -19,16 +22,26 @@ async fn uploads_over_http2() {
     uploads(server.address, dir.path()).await;
 }
 
+pub(crate) async fn uploads(address: SocketAddr, storage: &Path) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    uploads_over(stream, &format!("http://{address}"), storage).await;
+}
+
 /// Creates, sends in two requests over one connection, reads back.
-pub(crate) async fn uploads(address: SocketAddr, storage: &std::path::Path) {
-    let mut client = connect(address).await;
-    let origin = format!("http://{address}");
+pub(crate) async fn uploads_over<S>(stream: S, origin: &str, storage: &Path)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
     let data = sample(3_000_000);
 
     let create = tus("POST", &format!("{origin}/files"))
         .header("Upload-Length", data.len())
         .header("Content-Type", "application/offset+octet-stream")
-        .body(Full::from(data[..1_000_000].to_vec()))
+        .body(Full::<Bytes>::from(data[..1_000_000].to_vec()))
         .unwrap();
     let created = client.send_request(create).await.unwrap();
     assert_eq!(created.status(), 201, "{created:?}");
@@ -38,7 +51,7 @@ pub(crate) async fn uploads(address: SocketAddr, storage: &std::path::Path) {
     let patch = tus("PATCH", &format!("{origin}{upload}"))
         .header("Upload-Offset", 1_000_000)
         .header("Content-Type", "application/offset+octet-stream")
-        .body(Full::from(data[1_000_000..].to_vec()))
+        .body(Full::<Bytes>::from(data[1_000_000..].to_vec()))
         .unwrap();
     let patched = client.send_request(patch).await.unwrap();
     assert_eq!(patched.status(), 204, "{patched:?}");
@@ -54,15 +67,6 @@ pub(crate) async fn uploads(address: SocketAddr, storage: &std::path::Path) {
     );
     let id = upload.rsplit('/').next().unwrap();
     assert_eq!(std::fs::read(storage.join(id)).unwrap(), data);
-}
-
-async fn connect(address: SocketAddr) -> http2::SendRequest<Full<Bytes>> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let (client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    client
 }
 
 fn tus(method: &str, url: &str) -> http::request::Builder {

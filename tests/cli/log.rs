@@ -81,6 +81,53 @@ fn json_lines_tell_start_requests_and_nothing_secret() {
 }
 
 #[test]
+fn what_an_operation_logs_names_it_its_upload_and_its_request() {
+    let server = Program::serve("memory://", &["--log-format", "json", "--log", "debug"]);
+    let upload = Request::create(5)
+        .header("X-Request-Id", "first")
+        .header("Upload-Metadata", "filename c2VjcmV0")
+        .send(server.address)
+        .location();
+    let id = upload.rsplit('/').next().unwrap();
+    let patch = Request::patch(&upload, 0, b"hello").header("X-Request-Id", "second");
+    assert_eq!(patch.send(server.address).status, 204);
+    let long = "x".repeat(1000);
+    let head = Request::new("HEAD", &upload).header("X-Request-Id", &long);
+    assert_eq!(head.send(server.address).status, 200);
+    server.line("HEAD");
+
+    let lines: Vec<Value> = server
+        .output()
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let line = |message: &str| {
+        lines
+            .iter()
+            .find(|line| line["message"] == message)
+            .unwrap()
+    };
+    for (message, operation, request) in [
+        ("upload created", "create", "first"),
+        ("upload finished", "append", "second"),
+    ] {
+        let span = &line(message)["span"];
+        assert_eq!(span["operation"], operation, "{span}");
+        assert_eq!(span["upload"], id, "{span}");
+        assert_eq!(span["request_id"], request, "{span}");
+    }
+    assert_eq!(line("request")["request_id"], "first");
+    for line in &lines {
+        let text = line.to_string();
+        assert!(
+            !text.contains("c2VjcmV0") && !text.contains("secret"),
+            "{text}"
+        );
+        assert!(!text.contains(&long), "{text}");
+    }
+}
+
+#[test]
 fn text_lines_and_a_quiet_level() {
     let server = Program::serve("memory://", &[]);
     let upload = Request::create(1).send(server.address).location();

@@ -123,7 +123,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[track_caller]
-fn wait_for_offset(server: &Program, upload: &str, offset: usize) {
+pub(crate) fn wait_for_offset(server: &Program, upload: &str, offset: usize) {
     eventually("the bytes at the server", || {
         let head = Request::new("HEAD", upload).send(server.address);
         (head.offset() >= offset).then_some(())
@@ -131,7 +131,7 @@ fn wait_for_offset(server: &Program, upload: &str, offset: usize) {
 }
 
 /// A client that asked for more than the sockets' buffers hold, and does not read it.
-fn stalled_download(server: &Program) -> TcpStream {
+pub(crate) fn stalled_download(server: &Program) -> TcpStream {
     let data = vec![b'x'; 64 << 20];
     let upload = Request::create(data.len())
         .body(&data)

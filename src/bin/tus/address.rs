@@ -124,7 +124,7 @@ pub(crate) fn shown(uri: &Uri) -> String {
     shown_text(&uri.to_string())
 }
 
-fn shown_text(text: &str) -> String {
+pub(crate) fn shown_text(text: &str) -> String {
     let (text, query) = match text.split_once(['?', '#']) {
         Some((text, _)) => (text, "?…"),
         None => (text, ""),

@@ -1,8 +1,6 @@
 //! The command `tus`: one file per subcommand, and what they share.
 
-mod access;
 mod address;
-mod args;
 mod bars;
 mod completions;
 mod concat;
@@ -15,11 +13,9 @@ mod info;
 mod log;
 mod screen;
 mod serve;
-mod server;
 mod session;
 mod signals;
 mod state;
-mod storage;
 mod stored;
 mod terminal;
 mod upload;
@@ -27,9 +23,13 @@ mod value;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::exit::{Exit, Usage, explain};
+use crate::{
+    exit::{Exit, explain},
+    serve::config::Given,
+};
 
 /// Resumable uploads over HTTP (tus 1.0.0).
 #[derive(Debug, Parser)]
@@ -47,7 +47,7 @@ struct Tus {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Receive uploads and keep them in a directory or a bucket
-    Serve(Box<args::Serve>),
+    Serve(Box<serve::Serve>),
     /// Upload files, directories or standard input, and go on after interruptions
     Upload(Box<upload::Upload>),
     /// Download a finished upload, and go on after interruptions
@@ -73,16 +73,21 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let exit = run().unwrap_or_else(|error| {
+        eprintln!("error: {}", explain(error.as_ref()));
+        Exit::of(&error)
+    });
+    exit.into()
+}
+
+fn run() -> Result<Exit> {
     // The environment's name of a flag follows from the flag's; `--help` says how, once.
     let command = Tus::command()
         .mut_subcommands(|subcommand| subcommand.mut_args(|flag| flag.hide_env(true)));
-    let tus = Tus::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
-
-    let result = match &tus.command {
-        Command::Serve(args) => match args.check() {
-            Ok(()) => serve::run(args).map(|()| Exit::Success),
-            Err(reason) => Err(Usage(reason).into()),
-        },
+    let given = Given::read(command)?;
+    let tus = Tus::from_arg_matches(given.matches()).unwrap_or_else(|error| error.exit());
+    match &tus.command {
+        Command::Serve(args) => serve::run(args, &given).map(|()| Exit::Success),
         Command::Upload(args) => upload::run(args),
         Command::Download(args) => download::run(args),
         Command::Info(args) => info::info(args),
@@ -94,10 +99,5 @@ fn main() -> ExitCode {
         Command::Concat(args) => concat::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => completions::run(args, Tus::command()),
-    };
-    let exit = result.unwrap_or_else(|error| {
-        eprintln!("error: {}", explain(error.as_ref()));
-        Exit::of(&error)
-    });
-    exit.into()
+    }
 }

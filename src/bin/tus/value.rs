@@ -138,14 +138,6 @@ pub(crate) fn period(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A host and a port. The host is only looked up when the server starts.
-pub(crate) fn listen(text: &str) -> Result<String, String> {
-    match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.into()),
-        _ => Err("not a host and a port, as in 127.0.0.1:1080".into()),
-    }
-}
-
 /// An absolute path without a slash at its end: the empty one stands for the root.
 pub(crate) fn base_path(text: &str) -> Result<String, String> {
     let path = text.trim_end_matches('/');
@@ -288,19 +280,6 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in ["127.0.0.1:0", "[::1]:80", "localhost:1080"] {
-            assert!(listen(good).is_ok(), "{good:?}");
-        }
-        for bad in [
-            "",
-            "1080",
-            ":1080",
-            "localhost",
-            "localhost:",
-            "localhost:70000",
-        ] {
-            assert!(listen(bad).is_err(), "{bad:?}");
-        }
         assert_eq!(base_path("/files/").as_deref(), Ok("/files"));
         assert_eq!(base_path("/").as_deref(), Ok(""));
         for bad in ["", "files", "/a b", "/a?b", "/a#b", "/a//b", "http://a/b"] {

@@ -54,15 +54,27 @@ impl Request {
 
     /// Sends the head, for a body of `length` bytes that the caller brings.
     #[track_caller]
-    pub(crate) fn announce(mut self, address: SocketAddr, length: usize) -> TcpStream {
+    pub(crate) fn announce(self, address: SocketAddr, length: usize) -> TcpStream {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(self.head(length).as_bytes()).unwrap();
+        stream
+    }
+
+    /// Sends everything over a connection of any kind.
+    #[track_caller]
+    pub(crate) fn send_over(self, mut stream: impl Read + Write) -> Answer {
+        let body = self.body.clone().unwrap_or_default();
+        stream.write_all(self.head(body.len()).as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        Answer::read(stream)
+    }
+
+    fn head(mut self, length: usize) -> String {
         if self.body.is_some() {
             self = self.header("Content-Length", length);
         }
-        let head = self.header("Connection", "close").head + "\r\n";
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(head.as_bytes()).unwrap();
-        stream
+        self.header("Connection", "close").head + "\r\n"
     }
 }
 
@@ -77,7 +89,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// Reads until the answer is complete, or the server closes.
     #[track_caller]
-    pub(crate) fn read(mut stream: TcpStream) -> Self {
+    pub(crate) fn read(mut stream: impl Read) -> Self {
         let mut bytes = Vec::new();
         let mut piece = vec![0; 64 << 10];
         let mut expected = None;

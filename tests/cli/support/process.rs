@@ -83,6 +83,14 @@ impl Program {
         })
     }
 
+    /// Where it tells about itself, if it was asked to.
+    #[track_caller]
+    pub(crate) fn admin(&self) -> SocketAddr {
+        let line = self.line("listening for");
+        let (_, address) = line.split_once("address=").unwrap();
+        address.split(' ').next().unwrap().parse().unwrap()
+    }
+
     /// Sends a signal, as in `TERM`.
     #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
@@ -161,6 +169,8 @@ impl fmt::Debug for Lines {
 }
 
 fn address(line: &str) -> Option<SocketAddr> {
-    let (_, url) = line.split_once("http://")?;
+    let (_, url) = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| line.split_once(scheme))?;
     url.split(['/', '"', ' ']).next()?.parse().ok()
 }

@@ -21,7 +21,10 @@ use object_store::{
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-use super::body::{Limits, Progress, Received, Sent};
+use super::{
+    body::{Limits, Progress, Received, Sent},
+    observe::observed,
+};
 
 /// The HTTP client of this crate for stores of object_store: hyper and rustls.
 ///
@@ -140,6 +143,12 @@ struct Service {
 #[async_trait]
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        observed(request.method().clone(), self.exchange(request)).await
+    }
+}
+
+impl Service {
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let progress = Progress::default();
         let mut request = request.map(|body| Sent::new(body, progress.clone()));
         for (name, value) in &self.headers {

@@ -17,6 +17,7 @@ mod connector;
 #[cfg(feature = "gcp")]
 mod gcs;
 mod objects;
+mod observe;
 mod open;
 mod raw;
 #[cfg(feature = "aws")]

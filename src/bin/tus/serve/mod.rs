@@ -1,5 +1,22 @@
 //! `tus serve`: from flags to a running server, and back down without losing a byte.
 
+mod access;
+mod admin;
+mod args;
+pub(crate) mod config;
+mod drain;
+mod listen;
+mod metrics;
+mod reload;
+mod server;
+mod site;
+#[cfg(unix)]
+mod socket;
+mod storage;
+mod systemd;
+mod tls;
+mod token;
+
 use std::{
     env,
     io::{self, Write},
@@ -8,8 +25,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Command};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::{net::TcpListener, runtime, time};
+use tokio::runtime;
+use tokio_util::sync::CancellationToken;
 use tower_tus::{
     TusService,
     protocol::{Extension, Extensions, Limits},
@@ -17,59 +34,114 @@ use tower_tus::{
 };
 use tracing::{info, warn};
 
+pub(crate) use self::args::Serve;
+use self::{
+    admin::{About, Page, Pages},
+    config::Given,
+    listen::{Address, Listener},
+    reload::Reloads,
+    server::Server,
+    site::Site,
+    systemd::Passed,
+};
 use crate::{
-    args::Serve,
+    exit::Usage,
     log::{self, Format},
-    server::{self, Site},
     signals::Signals,
-    storage,
     value::Location,
 };
 
 /// Serves until a signal comes.
-pub(crate) fn run(args: &Serve) -> Result<()> {
+pub(crate) fn run(args: &Serve, given: &Given) -> Result<()> {
+    args.check().map_err(Usage)?;
+    if args.print_config {
+        // Who closes the pipe has read enough.
+        let _ = io::stdout().write_all(given.print().as_bytes());
+        return Ok(());
+    }
+    let passed = Passed::take();
     log::init(&args.log, args.log_format)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(args));
+    let result = runtime.block_on(serve(args, passed));
     // A disk that hangs would hold the process for as long as it hangs.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(args: &Serve) -> Result<()> {
+async fn serve(args: &Serve, passed: Passed) -> Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    let reloads = Reloads::new(args)?;
+    let about = about(args)?;
     let tus = tokio::select! {
         tus = storage::open(args) => tus,
         signal = signals.next() => bail!("{signal} before the storage was open"),
     };
     let tus = tus.with_context(|| format!("cannot use {} as storage", args.storage))?;
     let tus = configure(tus, args);
-    let listener = TcpListener::bind(&args.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
-    announce(args, listener.local_addr()?);
+    let open = listeners(args, passed).await?;
+    announce(args, &open);
     tus.start();
 
-    let connections = GracefulShutdown::new();
-    let site = Site::new(tus.clone(), &args.base_path);
-    let signal = tokio::select! {
-        never = server::accept(listener, site, &connections) => match never {},
-        signal = signals.next() => signal,
-    };
+    let (server, _admin) = start(args, &tus, &about, &reloads, open);
+    reloads.start()?;
+    systemd::ready();
+    let signal = signals.next().await;
+    drain::drain(signal, signals, args, &tus, server, &about).await
+}
 
-    info!(signal, "shutting down");
-    let end = async {
-        tus.shutdown().await;
-        connections.shutdown().await;
+/// What there is to tell about the server. Numbers are collected if somebody may see them.
+fn about(args: &Serve) -> Result<About> {
+    let measured = args.expose.contains(&Some(Page::Metrics)) || !args.admin_listen.is_empty();
+    Ok(About {
+        draining: CancellationToken::new(),
+        metrics: measured.then(metrics::collect).transpose()?,
+    })
+}
+
+/// Sockets, before anything is served on them.
+struct Open {
+    uploads: Vec<Listener>,
+    admin: Vec<Listener>,
+}
+
+async fn listeners(args: &Serve, passed: Passed) -> Result<Open> {
+    let mut inherited = passed.open(args.listen.iter().chain(&args.admin_listen))?;
+    let mode = args.socket_mode;
+    let open = Open {
+        uploads: Listener::open(&args.listen, mode, &mut inherited).await?,
+        admin: Listener::open(&args.admin_listen, mode, &mut inherited).await?,
     };
-    tokio::select! {
-        end = time::timeout(args.shutdown_timeout, end) => match end {
-            Ok(()) => info!("all connections ended"),
-            Err(_) => warn!("connections are still open after the time for shutdown: closing them"),
-        },
-        signal = signals.next() => bail!("{signal} during shutdown: closed all connections"),
+    match inherited.left() {
+        0 => {}
+        sockets => warn!(
+            sockets,
+            "nobody listens on what systemd has opened (--listen systemd)"
+        ),
     }
-    Ok(())
+    Ok(open)
+}
+
+/// Serves on all listeners; the pages about the server stay to the last moment.
+fn start(
+    args: &Serve,
+    tus: &TusService,
+    about: &About,
+    reloads: &Reloads,
+    open: Open,
+) -> (Server, Server) {
+    let exposed: Vec<_> = args.expose.iter().copied().flatten().collect();
+    let site = Site::new(Pages::new(&exposed, about))
+        .uploads(tus.clone(), &args.base_path)
+        .tokens(reloads.tokens.clone());
+    let mut server = Server::default();
+    for listener in open.uploads {
+        server.listen(listener, site.clone(), reloads.tls.clone());
+    }
+    let mut admin = Server::default();
+    for listener in open.admin {
+        admin.listen(listener, Site::new(Pages::new(&Page::ALL, about)), None);
+    }
+    (server, admin)
 }
 
 fn configure(tus: TusService, args: &Serve) -> TusService {
@@ -122,20 +194,47 @@ fn extensions(args: &Serve) -> Extensions {
         .fold(Extensions::all(), Extensions::without)
 }
 
-/// Tells people where uploads go, and machines the same in one line.
-fn announce(args: &Serve, address: SocketAddr) {
-    let url = format!("http://{}{}", reachable(address), args.base_path);
+/// Tells people where uploads go, and machines the same in one line for each listener.
+fn announce(args: &Serve, open: &Open) {
+    let urls: Vec<_> = open
+        .uploads
+        .iter()
+        .map(|listener| url(args, &listener.address()))
+        .collect();
     if args.log_format == Format::Text {
         // Nobody reading is no reason not to serve.
-        let _ = io::stderr().write_all(greeting(args, &url).as_bytes());
+        let _ = io::stderr().write_all(greeting(args, &urls).as_bytes());
     }
-    info!(%address, url, storage = %args.storage, version = env!("CARGO_PKG_VERSION"), "listening");
+    for (listener, url) in open.uploads.iter().zip(&urls) {
+        let address = listener.address();
+        let version = env!("CARGO_PKG_VERSION");
+        info!(%address, url, storage = %args.storage, version, "listening");
+    }
+    for listener in &open.admin {
+        let address = listener.address();
+        info!(%address, "listening for /healthz, /readyz and /metrics");
+    }
     for name in unknown_variables() {
         warn!(name, "this environment variable is no flag of tus serve");
     }
 }
 
-fn greeting(args: &Serve, url: &str) -> String {
+/// Where uploads go: a URL, or a socket and the path there.
+fn url(args: &Serve, address: &Address) -> String {
+    let path = &args.base_path;
+    match address {
+        Address::Tcp(address) => {
+            let scheme = match args.tls_cert {
+                Some(_) => "https",
+                None => "http",
+            };
+            format!("{scheme}://{}{path}", reachable(*address))
+        }
+        socket => format!("{path} on {socket}"),
+    }
+}
+
+fn greeting(args: &Serve, urls: &[String]) -> String {
     let files = match &args.storage {
         Location::Directory(root) => {
             format!(
@@ -150,8 +249,15 @@ fn greeting(args: &Serve, url: &str) -> String {
             format!("Finished files appear as {prefix}/{}", args.key)
         }
     };
-    let mut text = format!("\nUploads go to {url}\n{files}\n");
-    if extensions(args).contains(Extension::CreationWithUpload) {
+    let mut text = format!(
+        "\nUploads go to {}\n{files}\n",
+        urls.join("\n       and to ")
+    );
+    let plain = urls.iter().find(|url| url.starts_with("http://"));
+    if extensions(args).contains(Extension::CreationWithUpload)
+        && args.bearer_token_file.is_none()
+        && let Some(url) = plain
+    {
         text += &format!(
             "\nTry it:\n  FILE=/etc/hosts; curl -i '{url}' -H 'Tus-Resumable: 1.0.0' \
              -H \"Upload-Length: $(wc -c <\"$FILE\")\" \
@@ -210,8 +316,17 @@ mod tests {
             ),
             ("--storage memory://", "in memory"),
         ] {
-            let greeting = greeting(&parse(args), "http://127.0.0.1:1080/files");
+            let greeting = greeting(&parse(args), &["http://127.0.0.1:1080/files".into()]);
             assert!(greeting.contains(expected), "{greeting}");
+        }
+    }
+
+    #[test]
+    fn the_manual_has_every_flag() {
+        let manual = include_str!("../../../../docs/serve.md");
+        let flags = Serve::augment_args(Command::new("serve"));
+        for long in flags.get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(manual.contains(&format!("`--{long}")), "--{long}");
         }
     }
 
@@ -219,7 +334,8 @@ mod tests {
     fn the_environment_has_every_flag() {
         let flags = Serve::augment_args(Command::new("serve"));
         flags.clone().debug_assert();
-        for flag in flags.get_arguments() {
+        let is_setting = |flag: &&clap::Arg| flag.get_id() != "print_config";
+        for flag in flags.get_arguments().filter(is_setting) {
             let long = flag.get_long().unwrap();
             let env = format!("TUS_{}", long.to_uppercase().replace('-', "_"));
             assert_eq!(flag.get_env(), Some(env.as_ref()), "--{long}");

@@ -24,6 +24,7 @@ pub(crate) struct Exchange {
     started: Instant,
     method: Method,
     path: String,
+    request_id: Option<String>,
     status: Option<StatusCode>,
     location: Option<String>,
     received: Arc<AtomicU64>,
@@ -40,6 +41,7 @@ impl Exchange {
             started: Instant::now(),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
+            request_id: request_id(request.headers()),
             status: None,
             location: None,
             received: Arc::clone(&received),
@@ -80,6 +82,7 @@ impl Drop for Exchange {
         info!(
             method = self.method.as_str(),
             path = self.path,
+            request_id = self.request_id,
             status = self.status.map(|status| status.as_u16()),
             location = self.location,
             received = self.received.load(Relaxed),
@@ -95,6 +98,12 @@ impl Drop for Exchange {
     }
 }
 
+/// What a proxy, or the client, calls the request; as much of it as the service puts into its spans.
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("x-request-id")?.to_str().ok()?;
+    (id.len() <= LONGEST_REQUEST_ID).then(|| id.to_owned())
+}
+
 fn location(headers: &HeaderMap) -> Option<String> {
     headers.get(LOCATION)?.to_str().ok().map(str::to_owned)
 }
@@ -102,6 +111,8 @@ fn location(headers: &HeaderMap) -> Option<String> {
 fn len(frame: &Frame<Bytes>) -> u64 {
     frame.data_ref().map_or(0, |data| data.len() as u64)
 }
+
+const LONGEST_REQUEST_ID: usize = 128;
 
 #[cfg(test)]
 mod tests {

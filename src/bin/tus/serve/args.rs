@@ -1,4 +1,4 @@
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, builder::BoolishValueParser};
 use http::Uri;
@@ -8,6 +8,7 @@ use tower_tus::{
     storage::{Collision, Durability},
 };
 
+use super::{admin::Page, listen::Listen};
 use crate::{
     log::Format,
     value::{self, Location, choice},
@@ -17,15 +18,34 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Serve {
-    /// Address to listen on; port 0 takes a free one
+    /// HOST:PORT (port 0 takes a free one), unix:PATH, systemd or systemd:NAME
     #[arg(
         long,
         env = "TUS_LISTEN",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:1080"
+        value_name = "WHERE,…",
+        default_value = "127.0.0.1:1080",
+        value_delimiter = ','
     )]
-    #[arg(value_parser = value::listen, help_heading = ADDRESS)]
-    pub(crate) listen: String,
+    #[arg(help_heading = ADDRESS)]
+    pub(crate) listen: Vec<Listen>,
+
+    /// Who may connect to sockets in the file system
+    #[arg(
+        long,
+        env = "TUS_SOCKET_MODE",
+        value_name = "MODE",
+        default_value = "660"
+    )]
+    #[arg(help_heading = ADDRESS)]
+    pub(crate) socket_mode: Mode,
+
+    /// Certificates for HTTPS, in PEM; read anew on SIGHUP [default: HTTP]
+    #[arg(long, env = "TUS_TLS_CERT", value_name = "FILE", help_heading = ADDRESS)]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Their key, in PEM
+    #[arg(long, env = "TUS_TLS_KEY", value_name = "FILE", help_heading = ADDRESS)]
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// Path below which uploads live
     #[arg(
@@ -56,6 +76,15 @@ pub(crate) struct Serve {
     #[arg(long, env = "TUS_CORS", value_name = "ORIGIN,…", default_value = "any")]
     #[arg(value_parser = value::cors, help_heading = ADDRESS)]
     pub(crate) cors: Cors,
+
+    /// Tokens that uploads need, one a line; read anew on SIGHUP [default: none]
+    #[arg(
+        long,
+        env = "TUS_BEARER_TOKEN_FILE",
+        value_name = "FILE",
+        help_heading = ADDRESS
+    )]
+    pub(crate) bearer_token_file: Option<PathBuf>,
 
     /// Directory, memory://, or s3://, gs:// or az://BUCKET/PREFIX
     #[arg(
@@ -230,9 +259,47 @@ pub(crate) struct Serve {
     #[arg(value_parser = value::period, help_heading = PROTOCOL)]
     pub(crate) download_redirect: Option<Duration>,
 
-    /// Time for connections to end after SIGTERM or Ctrl-C
+    /// Where /healthz, /readyz and /metrics are, without a token [default: nowhere]
     #[arg(
         long,
+        env = "TUS_ADMIN_LISTEN",
+        value_name = "WHERE,…",
+        value_delimiter = ','
+    )]
+    #[arg(help_heading = OPERATION)]
+    pub(crate) admin_listen: Vec<Listen>,
+
+    /// Those of them that are beside the uploads too, or none
+    #[arg(
+        long,
+        env = "TUS_EXPOSE",
+        value_name = "PAGE,…",
+        default_value = "healthz,readyz",
+        value_delimiter = ','
+    )]
+    #[arg(value_parser = choice([
+        ("healthz", Some(Page::Health)),
+        ("readyz", Some(Page::Ready)),
+        ("metrics", Some(Page::Metrics)),
+        ("none", None),
+    ]))]
+    #[arg(hide_possible_values = true, help_heading = OPERATION)]
+    pub(crate) expose: Vec<Option<Page>>,
+
+    /// Time after SIGTERM or Ctrl-C with /readyz at 503 and all else as before
+    #[arg(
+        long,
+        env = "TUS_DRAIN_DELAY",
+        value_name = "TIME",
+        default_value = "0s"
+    )]
+    #[arg(value_parser = humantime::parse_duration, help_heading = OPERATION)]
+    pub(crate) drain_delay: Duration,
+
+    /// Time for connections to end after that
+    #[arg(
+        long,
+        visible_alias = "grace",
         env = "TUS_SHUTDOWN_TIMEOUT",
         value_name = "TIME",
         default_value = "10s"
@@ -255,11 +322,42 @@ pub(crate) struct Serve {
     #[arg(value_parser = choice([("text", Format::Text), ("json", Format::Json)]))]
     #[arg(hide_possible_values = true, help_heading = OPERATION)]
     pub(crate) log_format: Format,
+
+    /// Settings that are none on the command line or in the environment, in TOML
+    #[arg(long, env = "TUS_CONFIG", value_name = "FILE", help_heading = OPERATION)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Print the settings that apply, as such a file, and end
+    #[arg(long, help_heading = OPERATION)]
+    pub(crate) print_config: bool,
+}
+
+/// Permissions of a file, in octal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mode(pub(crate) u32);
+
+impl FromStr for Mode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match u32::from_str_radix(text, 8) {
+            Ok(mode) if mode <= 0o777 && !text.starts_with('+') => Ok(Self(mode)),
+            _ => Err("not a mode in octal, as in 660"),
+        }
+    }
 }
 
 impl Serve {
     /// Refuses flags that have no use together.
     pub(crate) fn check(&self) -> Result<(), String> {
+        if self.listen.is_empty() {
+            return Err("--listen names no address".into());
+        }
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => return Err("--tls-cert has no use without --tls-key".into()),
+            (None, Some(_)) => return Err("--tls-key has no use without --tls-cert".into()),
+            _ => {}
+        }
         let storage = &self.storage;
         if storage.has_credentials() {
             return Err(format!(
@@ -305,12 +403,15 @@ const AFTER_HELP: &str = "\
 A SIZE is 8GiB, 500MB or 10k; a TIME is 24h, 90s or 1h30m.
 A TEMPLATE has fields: {id} {filename} {ext} {year} {month} {day} {metadata:NAME}
 Every flag can be set by the environment: --max-size 8GiB is TUS_MAX_SIZE=8GiB.
+And by a file: max-size = \"8GiB\". A flag goes before the environment, the environment before the file.
 
 Examples:
   tus serve
       Keep uploads in ./uploads, for programs on this machine
   tus serve --listen 0.0.0.0:1080 --storage /srv/uploads --max-size 8GiB --expires-after 24h
       For a network: bounded, and without leftovers
+  tus serve --config /etc/tus.toml --listen systemd --admin-listen 127.0.0.1:9180
+      As a service of systemd, with numbers for Prometheus
   tus serve --key '{year}/{month}/{id}-{filename}' --base-url https://example.com/files
       Behind a proxy, with files by month and under their own names
   tus serve --storage s3://bucket/prefix --download-redirect 5m

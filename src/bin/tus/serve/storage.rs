@@ -8,7 +8,8 @@ use tower_tus::{
     storage::{Error, FileStorage, MemoryStorage, ObjectStorage, object::Nodes},
 };
 
-use crate::{args::Serve, value::Location};
+use super::args::Serve;
+use crate::value::Location;
 
 /// A service over the storage that was asked for. Whether a bucket can be used is tried out.
 pub(crate) async fn open(args: &Serve) -> Result<TusService> {

@@ -1,0 +1,44 @@
+//! The end of a server, which loses no byte.
+
+use anyhow::{Result, bail};
+use tokio::time;
+use tower_tus::TusService;
+use tracing::{info, warn};
+
+use super::{admin::About, args::Serve, server::Server, systemd};
+use crate::signals::Signals;
+
+/// Goes down in order, until all connections have ended or their time is over. A second signal ends it
+/// at once.
+pub(crate) async fn drain(
+    signal: &str,
+    mut signals: Signals,
+    args: &Serve,
+    tus: &TusService,
+    server: Server,
+    about: &About,
+) -> Result<()> {
+    info!(signal, "shutting down");
+    systemd::stopping();
+    about.draining.cancel();
+    tokio::select! {
+        () = end(args, tus, server) => Ok(()),
+        signal = signals.next() => bail!("{signal} during shutdown: closed all connections"),
+    }
+}
+
+async fn end(args: &Serve, tus: &TusService, server: Server) {
+    // Whoever watches `/readyz` sends requests elsewhere now, and those that come are served.
+    time::sleep(args.drain_delay).await;
+    let end = async {
+        let connections = server.close().await;
+        tus.shutdown().await;
+        connections.shutdown().await;
+    };
+    match time::timeout(args.shutdown_timeout, end).await {
+        Ok(()) => info!("all connections ended"),
+        Err(_) => {
+            warn!("connections are still open after the time for shutdown: closing them");
+        }
+    }
+}

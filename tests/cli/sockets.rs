@@ -1,0 +1,112 @@
+//! Sockets in the file system.
+
+use std::{
+    fs,
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net::{UnixListener, UnixStream},
+    },
+    path::Path,
+};
+
+use tempfile::tempdir;
+
+use crate::support::{Output, Program, Request, tus};
+
+fn listen(path: &Path) -> String {
+    format!("127.0.0.1:0,unix:{}", path.display())
+}
+
+#[test]
+fn uploads_come_through_a_socket_of_its_mode() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("tus.sock");
+    let storage = dir.path().join("uploads");
+    let mut command = tus([
+        "serve",
+        "--socket-mode",
+        "606",
+        "--listen",
+        &listen(&path),
+        "--storage",
+    ]);
+    command.arg(&storage);
+    let mut server = Program::start(command);
+    server.line(&format!("unix:{}", path.display()));
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o606);
+
+    let over = |request: Request| request.send_over(UnixStream::connect(&path).unwrap());
+    let created = over(Request::create(5).body(b"hello"));
+    let upload = created.location();
+    let file = storage.join(upload.rsplit('/').next().unwrap());
+    assert_eq!(fs::read(file).unwrap(), b"hello");
+    let head = Request::new("HEAD", &upload).send(server.address);
+    assert_eq!((head.status, head.offset()), (200, 5));
+
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(!path.exists(), "the socket is left behind");
+}
+
+#[test]
+fn a_socket_that_a_crash_left_behind_is_replaced() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("tus.sock");
+    for _ in 0..2 {
+        let server = Program::start(tus([
+            "serve",
+            "--storage",
+            "memory://",
+            "--listen",
+            &listen(&path),
+        ]));
+        let health = Request::new("GET", "/healthz").send_over(UnixStream::connect(&path).unwrap());
+        assert_eq!(health.status, 200);
+        // Kills it.
+        drop(server);
+        assert!(path.exists());
+    }
+}
+
+#[test]
+fn nothing_else_is_replaced() {
+    let dir = tempdir().unwrap();
+    let run = |path: &Path| {
+        Output::of(tus([
+            "serve",
+            "--storage",
+            "memory://",
+            "--listen",
+            &listen(path),
+        ]))
+    };
+
+    let busy = dir.path().join("busy.sock");
+    let listener = UnixListener::bind(&busy).unwrap();
+    let output = run(&busy);
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
+    let reason = format!(
+        "error: cannot listen on unix:{}: another process listens there\n",
+        busy.display()
+    );
+    assert_eq!(output.stderr, reason);
+    UnixStream::connect(&busy).unwrap();
+    listener.accept().unwrap();
+
+    let file = dir.path().join("file");
+    fs::write(&file, "kept").unwrap();
+    let output = run(&file);
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("it is no socket"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(fs::read(&file).unwrap(), b"kept");
+
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&busy, &link).unwrap();
+    assert_eq!(run(&link).code, Some(1));
+    assert!(fs::symlink_metadata(&busy).unwrap().file_type().is_socket());
+}
