@@ -9,6 +9,7 @@ use tower_tus::{
 };
 
 use crate::{
+    hooks::Hooks,
     log::Format,
     value::{self, Location, choice},
 };
@@ -188,6 +189,9 @@ pub(crate) struct Serve {
     )]
     #[arg(value_parser = value::size::<u64>, help_heading = LIMITS)]
     pub(crate) idle_min_bytes: u64,
+
+    #[command(flatten)]
+    pub(crate) hooks: Hooks,
 
     /// Checksums to verify: sha1, sha256, sha512, md5, crc32c [default: all]
     #[arg(

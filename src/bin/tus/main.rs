@@ -11,6 +11,7 @@ mod delete;
 mod doctor;
 mod download;
 mod exit;
+mod hooks;
 mod info;
 mod log;
 mod screen;

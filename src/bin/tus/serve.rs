@@ -43,7 +43,7 @@ async fn serve(args: &Serve) -> Result<()> {
         signal = signals.next() => bail!("{signal} before the storage was open"),
     };
     let tus = tus.with_context(|| format!("cannot use {} as storage", args.storage))?;
-    let tus = configure(tus, args);
+    let tus = args.hooks.install(configure(tus, args), &args.storage)?;
     let listener = TcpListener::bind(&args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;

@@ -20,7 +20,7 @@ use tokio::{
     time,
 };
 use tokio_util::sync::CancellationToken;
-use tower_tus::TusService;
+use tower_tus::{TusService, hooks::webhook::RemoteAddr};
 use tracing::{debug, error};
 
 use crate::access::Exchange;
@@ -83,8 +83,8 @@ pub(crate) async fn accept(
 ) -> Infallible {
     let http = http();
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
                 // Out of file descriptors, mostly: those of ending connections come back.
@@ -93,12 +93,13 @@ pub(crate) async fn accept(
                 continue;
             }
         };
-        spawn(stream, &http, site.clone(), connections);
+        spawn(stream, RemoteAddr(peer), &http, site.clone(), connections);
     }
 }
 
 fn spawn(
     stream: TcpStream,
+    peer: RemoteAddr,
     http: &auto::Builder<TokioExecutor>,
     site: Site,
     connections: &GracefulShutdown,
@@ -109,8 +110,9 @@ fn spawn(
     let spoke = CancellationToken::new();
     let service = {
         let spoke = spoke.clone();
-        service_fn(move |request| {
+        service_fn(move |mut request: Request<Incoming>| {
             spoke.cancel();
+            request.extensions_mut().insert(peer);
             let site = site.clone();
             async move { site.answer(request).await }
         })

@@ -21,6 +21,8 @@ mod connection;
 mod content;
 pub(crate) mod crash;
 mod faulty;
+#[cfg(feature = "webhook")]
+mod hook_server;
 mod hooks;
 pub(crate) mod listen;
 mod place;
@@ -36,6 +38,8 @@ pub(crate) use client::Client;
 pub(crate) use connection::Connection;
 pub(crate) use content::{base64, content, sha1};
 pub(crate) use faulty::{Faults, Faulty};
+#[cfg(feature = "webhook")]
+pub(crate) use hook_server::{Asked, HookServer, Saying};
 pub(crate) use hooks::{Judge, Recorder, Verdict};
 pub(crate) use place::{Kind, Place, key_of};
 pub(crate) use process::{Manner, Process};
