@@ -55,8 +55,9 @@ impl<'a> Creation<'a> {
         self.upload.metadata = metadata;
     }
 
-    /// The largest size of this upload, in bytes, instead of the service's. A longer one is answered with
-    /// 413, now or when its length becomes known.
+    /// The largest size of this upload, in bytes, if that is less than the service's
+    /// [`max_size`](crate::TusService::max_size). More is answered with 413, now or when the length becomes
+    /// known.
     pub fn set_max_size(&mut self, bytes: u64) {
         self.upload.max_size = Some(bytes);
     }

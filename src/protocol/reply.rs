@@ -28,8 +28,8 @@ use super::header::{TUS_RESUMABLE, UPLOAD_OFFSET};
 pub struct Rejection {
     /// The status.
     pub status: StatusCode,
-    /// Fields of the application's own.
-    pub headers: HeaderMap,
+    /// Fields of the application's own; boxed, for this is an error of closures.
+    pub headers: Box<HeaderMap>,
     /// What the client is told.
     pub body: Bytes,
 }
@@ -41,7 +41,7 @@ impl Rejection {
         let reason = status.canonical_reason().unwrap_or("rejected");
         Self {
             status,
-            headers: HeaderMap::new(),
+            headers: Box::default(),
             body: Bytes::from(format!("{}\n", reason.to_lowercase())),
         }
     }

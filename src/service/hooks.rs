@@ -15,7 +15,9 @@ use crate::{
 
 /// Tells whose a request is.
 #[derive(Clone)]
-pub(super) struct OwnerOf(Arc<dyn Fn(&request::Parts) -> Option<Owner> + Send + Sync>);
+pub(super) struct OwnerOf(Arc<Function>);
+
+type Function = dyn Fn(&request::Parts) -> Option<Owner> + Send + Sync;
 
 impl TusService {
     /// Lets the application decide and know, by a [`Hooks`] of its own. Several are asked in the order in which

@@ -21,6 +21,7 @@ mod pump;
 mod receive;
 mod route;
 mod session;
+mod stalls;
 mod tell;
 mod terminate;
 #[cfg(test)]

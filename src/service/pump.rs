@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::HeaderMap;
 use http_body_util::LengthLimitError;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::BoxError;
 
@@ -15,6 +15,7 @@ use super::{
     engine::refusal,
     receive::Opened,
     session::{Ask, Claim},
+    stalls::Stalls,
     tell::Progress,
 };
 use crate::{
@@ -359,42 +360,6 @@ impl Signals {
             Error::ShuttingDown
         } else {
             Error::Interrupted
-        }
-    }
-}
-
-/// Tells bodies that bring too little for too long.
-#[derive(Debug)]
-struct Stalls {
-    interval: Duration,
-    min_bytes: u64,
-    /// When the current interval ends, and what had been taken at its begin.
-    window: Option<(Instant, u64)>,
-}
-
-impl Stalls {
-    fn new(limits: &Limits) -> Self {
-        Self {
-            interval: limits.idle_interval,
-            min_bytes: limits.idle_min_bytes,
-            window: None,
-        }
-    }
-
-    /// Returns when an interval is over in which too little came.
-    async fn wait(&mut self, taken: u64) {
-        if self.interval.is_zero() {
-            return std::future::pending().await;
-        }
-        loop {
-            let (end, before) = *self
-                .window
-                .get_or_insert_with(|| (Instant::now() + self.interval, taken));
-            sleep_until(end).await;
-            if taken - before < self.min_bytes {
-                return;
-            }
-            self.window = None;
         }
     }
 }

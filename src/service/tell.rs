@@ -159,10 +159,11 @@ impl TusService {
         let told = self.config.hooks.tell(hook, &notice).await;
         drop(turn);
         let received = match receipt {
-            Some(receipt) => {
-                let receipt = self.engine.stop.run_until_cancelled(receipt).await;
-                matches!(receipt, Some(Ok(())))
-            }
+            Some(receipt) => tokio::select! {
+                biased;
+                received = receipt => received.is_ok(),
+                () = self.engine.stop.cancelled() => false,
+            },
             None => true,
         };
         let due = kind == EventKind::Finished && notice.upload.announcement == Announcement::Due;

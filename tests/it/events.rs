@@ -154,10 +154,11 @@ async fn a_finish_that_was_not_delivered_is_told_again_until_it_is() {
                 .filter(|call| call.id == key_of(&url))
                 .collect::<Vec<_>>()
         };
-        wait::until_true("the first try", async || told().len() == 1).await;
+        wait::until_true("the first try", async || !told().is_empty()).await;
         server.restart().await;
+        let before = told().len();
         server.tus().recover().await.unwrap();
-        wait::until_true("the second try", async || told().len() >= 2).await;
+        wait::until_true("the second try", async || told().len() > before).await;
 
         flaky.works.store(true, SeqCst);
         server.restart().await;
@@ -170,7 +171,6 @@ async fn a_finish_that_was_not_delivered_is_told_again_until_it_is() {
                 .iter()
                 .all(|call| call.event == delivered[0].event)
         );
-        assert!(delivered.len() >= 3);
         server.tus().recover().await.unwrap();
         server.restart().await;
         assert_eq!(told().len(), delivered.len());
@@ -205,6 +205,12 @@ async fn is_told_by_the_next_process(manner: Manner) {
     assert_eq!(mark, Announcement::Due);
 
     let second = Process::announcing(root.path(), &log, Manner::Tell);
+    // Whatever comes first starts what runs in the background.
+    second
+        .client()
+        .options("/files")
+        .await
+        .expect_any(&[200, 204]);
     wait::until_true("the next process", async || lines(&log).len() >= 2).await;
     let told = lines(&log);
     assert!(told[0].starts_with(key_of(&url)), "{told:?}");

@@ -18,7 +18,8 @@ use tower_tus::{
 };
 
 use crate::support::{
-    Judge, OCTETS, Recorder, Request, Server, Verdict, base64, content, on_each_storage_with, wait,
+    Judge, Kind, OCTETS, Recorder, Request, Server, Verdict, base64, content, on_each_storage_with,
+    wait,
 };
 
 /// Lets in who has the key, and nobody to an upload that is secret.
@@ -331,25 +332,28 @@ async fn a_hook_that_panics_or_hangs_costs_its_own_request_and_no_byte() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_cuts_no_hook() {
-    let judge = Judge::default();
-    let judged = judge.clone();
-    let configure = move |tus: TusService| tus.hooks(judged.clone());
-    on_each_storage_with(configure, async |server, client| {
-        judge.says(Verdict::Pass);
-        let url = client.create(3).await;
-        let gate = CancellationToken::new();
-        judge.says(Verdict::Wait(gate.clone()));
+    for kind in Kind::ALL {
+        let slow = Slow::default();
+        let hooks = slow.clone();
+        let server = Server::start(kind, move |tus| tus.hooks(hooks.clone()));
+        let client = server.client();
+        let create = Request::create()
+            .header("Upload-Length", "3")
+            .header("Upload-Metadata", "slow");
+        let url = client.create_with(create).await;
         let mut connection = client.connect().await;
         let patch = Request::patch(&url, 0).body("abc");
         connection.write(patch.to_bytes()).await;
-        // It is stored, and waits for the hook: another writer finds it busy.
+        wait::until_true("the hook", async || slow.waiting.load(SeqCst) == 1).await;
         connection.reset();
-        gate.cancel();
-        judge.says(Verdict::Pass);
-        wait::until_true("the finish", async || client.get(&url).await.status == 200).await;
+        // A second request finds the hook at work.
+        let mut reader = client.connect().await;
+        reader.write(Request::new("GET", &url).to_bytes()).await;
+        slow.end.cancel();
+        reader.response("GET").await.expect(200);
         server.assert_stored(&url, b"abc").await;
-    })
-    .await;
+        assert_eq!(slow.waiting.load(SeqCst), 1);
+    }
 }
 
 #[tokio::test]
@@ -449,7 +453,7 @@ async fn of_several_hooks_the_first_rejection_counts() {
 }
 
 /// Waits with whatever is called slow.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Slow {
     waiting: Arc<AtomicUsize>,
     end: CancellationToken,
@@ -480,13 +484,10 @@ impl Hooks for Slow {
 
 #[tokio::test]
 async fn a_thousand_slow_hooks_slow_nobody_else() {
-    let slow = Slow {
-        waiting: Arc::default(),
-        end: CancellationToken::new(),
-    };
+    let slow = Slow::default();
     let hooks = slow.clone();
     // Far fewer writers than hooks that wait.
-    let server = Server::start(crate::support::Kind::Memory, move |tus| {
+    let server = Server::start(Kind::Memory, move |tus| {
         tus.hooks(hooks.clone())
             .limits(Limits::default().max_writers(4))
     });
@@ -518,10 +519,7 @@ async fn a_thousand_slow_hooks_slow_nobody_else() {
 
 #[tokio::test]
 async fn a_shutdown_waits_for_what_is_being_told() {
-    let slow = Slow {
-        waiting: Arc::default(),
-        end: CancellationToken::new(),
-    };
+    let slow = Slow::default();
     let hooks = slow.clone();
     let server = Server::with(move |tus| tus.hooks(hooks.clone()));
     let create = Request::create()

@@ -136,7 +136,6 @@ pub(crate) fn serve() {
     let mut tus = TusService::new(storage).base_path("/files");
     if let Some(log) = env::var_os(LOG) {
         tus = tus.on_finish(move |notice| announce(log.clone(), notice));
-        tus.start();
     }
     let site = Site::serve(tus);
     println!("\n{PORT}{}", site.address().port());
