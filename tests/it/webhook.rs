@@ -418,7 +418,7 @@ async fn a_slow_hook_server_holds_up_no_upload_that_does_not_ask_it() {
             .hook_timeout(Duration::from_secs(3_600))
             .hooks(webhook.clone().timeout(Duration::from_secs(3_600)))
     });
-    let data = content(1 << 20);
+    let data = content(1 << 20, 7);
     let url = server.client().upload(&data).await;
     server.assert_stored(&url, &data).await;
     hooks.first("post-create").await;

@@ -81,7 +81,7 @@ impl Response {
     pub(super) fn into_rejection(self, text: &'static str) -> Rejection {
         let status = self.status.filter(|status| !status.is_success());
         let mut rejection = Rejection::new(status.unwrap_or(StatusCode::BAD_REQUEST)).body(text);
-        rejection.headers = self.headers;
+        *rejection.headers = self.headers;
         if !self.body.is_empty() {
             rejection.body = self.body;
         }
@@ -90,11 +90,11 @@ impl Response {
 
     /// What is added to an answer.
     pub(super) fn into_reply(self) -> Reply {
-        let mut reply = Reply::default();
-        reply.status = self.status;
-        reply.headers = self.headers;
-        reply.body = self.body;
-        reply
+        Reply {
+            status: self.status,
+            headers: self.headers,
+            body: self.body,
+        }
     }
 }
 

@@ -99,7 +99,7 @@ impl Webhook {
         self
     }
 
-    /// Signs what is sent; see [the module](super::webhook#signatures). Called again, one more signature is
+    /// Signs what is sent; see [the module](super#signatures). Called again, one more signature is
     /// sent, for the time in which a secret is replaced by another. Default: nothing is signed.
     ///
     /// ```
