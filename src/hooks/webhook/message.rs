@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::storage_info::StorageInfo;
 use crate::{
     hooks::Hook,
-    protocol::{Kind, Length, Upload},
+    protocol::{Kind, Length, Upload, UploadId},
 };
 
 /// The address from which a request came, as an extension of it: what a hook server reads as `RemoteAddr`.
@@ -141,9 +141,7 @@ impl<'a> FileInfo<'a> {
             is_partial: upload.kind == Kind::Partial,
             is_final: matches!(upload.kind, Kind::Final(_)),
             partial_uploads: match &upload.kind {
-                Kind::Final(concat) => {
-                    Some(concat.parts().iter().map(|part| part.as_str()).collect())
-                }
+                Kind::Final(concat) => Some(concat.parts().iter().map(UploadId::as_str).collect()),
                 Kind::Regular | Kind::Partial => None,
             },
             storage: match &upload.kind {

@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn a_webhook_has_an_absolute_url() {
         for url in ["http://a/", "https://a:1/b?c"] {
-            Webhook::new(url.parse().unwrap()).unwrap();
+            let _webhook = Webhook::new(url.parse().unwrap()).unwrap();
         }
         for url in ["/hooks", "ftp://a/", "http://u:p@a/", "a:80"] {
             let webhook = Webhook::new(url.parse().unwrap());
