@@ -346,10 +346,13 @@ async fn an_answer_that_is_not_understood_is_no_yes() {
 #[tokio::test]
 async fn who_is_told_need_not_say_anything() {
     let hooks = only("post-finish", Saying::status(204));
-    let server = serve(webhook(&hooks).events([Hook::PostFinish]));
+    let mut server = serve(webhook(&hooks).events([Hook::PostFinish]));
     server.client().upload(b"abc").await;
     hooks.first("post-finish").await;
-    server.tus().shutdown().await;
+    server.restart().await;
+    // It would be told again now.
+    server.tus().recover().await.unwrap();
+    server.restart().await;
     assert_eq!(hooks.events(), ["post-finish"]);
 }
 
