@@ -13,5 +13,7 @@ pub mod hooks;
 pub mod protocol;
 pub mod service;
 pub mod storage;
+#[cfg(feature = "_transport")]
+mod transport;
 
 pub use service::{TusBody, TusService};

@@ -64,6 +64,8 @@ mod event;
 mod events;
 mod finish;
 mod notice;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 use std::fmt::Debug;
 

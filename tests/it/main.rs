@@ -28,6 +28,7 @@
 //! - `framing`: HTTP/1.1 itself (ROB)
 //! - `faults`: storages that are full, stand still or fail
 //! - `hooks`: what the application decides, and is told
+//! - `webhook`: a server over HTTP decides, and is told (feature `webhook`)
 //! - `owners`: uploads that belong to somebody, and what each may have
 //! - `events`: what happens is told, also after a crash
 //! - `pitfalls`: what other servers do wrong
@@ -84,3 +85,5 @@ mod properties;
 mod robustness;
 mod support;
 mod termination;
+#[cfg(feature = "webhook")]
+mod webhook;

@@ -22,6 +22,8 @@ mod content;
 pub(crate) mod crash;
 mod faulty;
 mod front;
+#[cfg(feature = "webhook")]
+mod hook_server;
 mod hooks;
 pub(crate) mod listen;
 mod place;
@@ -38,6 +40,8 @@ pub(crate) use connection::Connection;
 pub(crate) use content::{base64, content, sha1};
 pub(crate) use faulty::{Faults, Faulty};
 pub(crate) use front::{FRONT, Front};
+#[cfg(feature = "webhook")]
+pub(crate) use hook_server::{Asked, HookServer, Saying};
 pub(crate) use hooks::{Judge, Recorder, Verdict};
 pub(crate) use place::{Kind, Place, key_of};
 pub(crate) use process::{Manner, Process};

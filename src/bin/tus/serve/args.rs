@@ -8,7 +8,7 @@ use tower_tus::{
     storage::{Collision, Durability},
 };
 
-use super::{admin::Page, listen::Listen};
+use super::{admin::Page, hooks::Hooks, listen::Listen};
 use crate::{
     log::Format,
     value::{self, Location, choice},
@@ -217,6 +217,9 @@ pub(crate) struct Serve {
     )]
     #[arg(value_parser = value::size::<u64>, help_heading = LIMITS)]
     pub(crate) idle_min_bytes: u64,
+
+    #[command(flatten)]
+    pub(crate) hooks: Hooks,
 
     /// Checksums to verify: sha1, sha256, sha512, md5, crc32c [default: all]
     #[arg(

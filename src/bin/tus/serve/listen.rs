@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
+use tower_tus::hooks::webhook::RemoteAddr;
 
 #[cfg(unix)]
 use super::socket::Socket;
@@ -81,6 +82,17 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+}
+
+impl Stream {
+    /// Who is at its other end, over a network.
+    pub(crate) fn peer(&self) -> Option<RemoteAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(RemoteAddr),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 impl Listener {

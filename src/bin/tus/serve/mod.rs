@@ -5,6 +5,7 @@ mod admin;
 mod args;
 pub(crate) mod config;
 mod drain;
+mod hooks;
 mod listen;
 mod metrics;
 mod reload;
@@ -77,7 +78,7 @@ async fn serve(args: &Serve, passed: Passed) -> Result<()> {
         signal = signals.next() => bail!("{signal} before the storage was open"),
     };
     let tus = tus.with_context(|| format!("cannot use {} as storage", args.storage))?;
-    let tus = configure(tus, args);
+    let tus = args.hooks.install(configure(tus, args), &args.storage)?;
     let open = listeners(args, passed).await?;
     announce(args, &open);
     tus.start();

@@ -17,6 +17,7 @@ use tokio::{
     time,
 };
 use tokio_util::sync::CancellationToken;
+use tower_tus::hooks::webhook::RemoteAddr;
 use tracing::{debug, error};
 
 use super::{
@@ -75,6 +76,7 @@ async fn accept(
             http: http.clone(),
             site: site.clone(),
             watcher: connections.watcher(),
+            peer: stream.peer(),
         };
         match (stream, tls) {
             (Stream::Tcp(stream), tls) => {
@@ -105,6 +107,7 @@ struct Served {
     http: auto::Builder<TokioExecutor>,
     site: Site,
     watcher: Watcher,
+    peer: Option<RemoteAddr>,
 }
 
 impl Served {
@@ -117,12 +120,16 @@ impl Served {
             http,
             site,
             watcher,
+            peer,
         } = self;
         let spoke = CancellationToken::new();
         let service = {
             let (spoke, site) = (spoke.clone(), site.clone());
-            service_fn(move |request: Request<Incoming>| {
+            service_fn(move |mut request: Request<Incoming>| {
                 spoke.cancel();
+                if let Some(peer) = peer {
+                    request.extensions_mut().insert(peer);
+                }
                 let site = site.clone();
                 async move { site.answer(request).await }
             })

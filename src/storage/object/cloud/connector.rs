@@ -7,9 +7,8 @@ use std::{
 
 use async_trait::async_trait;
 use http::{HeaderMap, HeaderValue, header::USER_AGENT};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{self, connect::HttpConnector as Tcp},
+    client::legacy,
     rt::{TokioExecutor, TokioTimer},
 };
 use object_store::{
@@ -19,12 +18,13 @@ use object_store::{
         HttpResponseBody, HttpService,
     },
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::ClientConfig;
 
 use super::{
     body::{Limits, Progress, Received, Sent},
     observe::observed,
 };
+use crate::transport::{self, Schemes};
 
 /// The HTTP client of this crate for stores of object_store: hyper and rustls.
 ///
@@ -44,7 +44,7 @@ pub struct Connector {
     clients: Arc<Mutex<HashMap<Pool, Client>>>,
 }
 
-type Client = legacy::Client<HttpsConnector<Tcp>, Sent>;
+type Client = legacy::Client<transport::Connector, Sent>;
 
 /// What connections have to have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -92,16 +92,11 @@ impl Connector {
 
 impl Pool {
     fn client(&self) -> Result<Client> {
-        let mut tcp = Tcp::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(self.connect_timeout);
-        let builder = HttpsConnectorBuilder::new().with_tls_config(self.tls()?);
-        let schemes = if self.allow_http {
-            builder.https_or_http()
-        } else {
-            builder.https_only()
+        let schemes = match self.allow_http {
+            true => Schemes::HttpAndHttps,
+            false => Schemes::Https,
         };
+        let connector = transport::connector(self.tls()?, schemes, self.connect_timeout);
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new());
         if let Some(timeout) = self.idle_timeout {
@@ -110,26 +105,19 @@ impl Pool {
         if let Some(max) = self.max_idle {
             builder.pool_max_idle_per_host(max);
         }
-        Ok(builder.build(schemes.enable_http1().wrap_connector(tcp)))
+        Ok(builder.build(connector))
     }
 
     fn tls(&self) -> Result<ClientConfig> {
-        // Named, for a program may have more than one provider.
-        let builder = || {
-            ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .map_err(generic)
-        };
-        let trusting = match builder()?.with_native_roots() {
-            Ok(trusting) => trusting,
-            // A container without certificates, and perhaps a store without TLS.
-            Err(error) if self.allow_http => {
-                tracing::warn!(%error, "no certificate is trusted: TLS to a store will fail");
-                builder()?.with_root_certificates(RootCertStore::empty())
+        let roots = transport::system_roots();
+        if roots.is_empty() {
+            if !self.allow_http {
+                return Err(generic("the operating system trusts no certificate"));
             }
-            Err(error) => return Err(generic(error)),
-        };
-        Ok(trusting.with_no_client_auth())
+            // A container without certificates, and perhaps a store without TLS.
+            tracing::warn!("no certificate is trusted: TLS to a store will fail");
+        }
+        Ok(transport::tls(roots))
     }
 }
 
