@@ -1,4 +1,4 @@
-//! What an [axum](::axum) application has besides `nest_service`: the answer to a finished upload can
+//! What an [axum] application has besides `nest_service`: the answer to a finished upload can
 //! be made by a handler.
 //!
 //! ```

@@ -28,10 +28,9 @@
 //!
 //! Its workers drop what runs in them when the server stops. [`TusService::shutdown`] before that
 //! stores what has arrived; `examples/actix.rs` shows the order. HTTP/2 is a feature of actix-web's; an
-//! upload is then as fast as its windows allow ([`h2_initial_window_size`]).
+//! upload is then as fast as its windows allow (`HttpServer::h2_initial_window_size`).
 //!
 //! [`client_disconnect_timeout`]: actix_web::HttpServer::client_disconnect_timeout
-//! [`h2_initial_window_size`]: actix_web::HttpServer::h2_initial_window_size
 
 mod pipe;
 mod request;
