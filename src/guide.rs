@@ -9,7 +9,8 @@
 //! | [`from_tusd`] | flag by flag |
 //! | [`from_rustus`] | flag by flag |
 //!
-//! What is in a bucket, the command's flags and the way from other clients are in the repository's `docs/`.
+//! What is in a bucket, the command and its flags, tusd's hooks and the way from other clients are in the
+//! repository's `docs/`.
 
 #[doc = include_str!("docs/from_rustus.md")]
 pub mod from_rustus {}
