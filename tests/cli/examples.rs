@@ -175,11 +175,8 @@ fn hooks_look_at_a_file_and_move_it() {
     server.line(&format!("finished {id}"));
 
     let refused = Request::create(9).send(server.address).location();
-    for _ in 0..2 {
-        let answer = Request::patch(&refused, 0, b"#!/bin/sh").send(server.address);
-        // The bytes are there the second time: offset 0 is not theirs, and the hook still says no.
-        assert!([409, 415].contains(&answer.status), "{answer:?}");
-    }
+    let answer = Request::patch(&refused, 0, b"#!/bin/sh").send(server.address);
+    assert_eq!(answer.status, 415, "{answer:?}");
     let head = Request::new("HEAD", &refused).send(server.address);
     assert_eq!(head.status, 415, "{head:?}");
     let id = refused.strip_prefix("/files/").unwrap();
