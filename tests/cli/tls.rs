@@ -9,13 +9,14 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
 };
 use tempfile::tempdir;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     h2c,
     support::{Output, Program, Request, tus},
 };
 
-const SERVER: &str = include_str!("../client/certificates/server.pem");
+pub(crate) const SERVER: &str = include_str!("../client/certificates/server.pem");
 const OTHER: &str = include_str!("../client/certificates/client.pem");
 
 /// Takes any certificate: the tests look at it themselves.
@@ -71,10 +72,19 @@ fn config(alpn: &[&str]) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-fn connect(server: &Program, alpn: &[&str]) -> StreamOwned<ClientConnection, TcpStream> {
+pub(crate) fn connect(server: &Program, alpn: &[&str]) -> StreamOwned<ClientConnection, TcpStream> {
     let name = "localhost".try_into().unwrap();
     let connection = ClientConnection::new(config(alpn), name).unwrap();
     StreamOwned::new(connection, TcpStream::connect(server.address).unwrap())
+}
+
+pub(crate) async fn connect_h2(server: &Program) -> TlsStream<tokio::net::TcpStream> {
+    let stream = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    let name = "localhost".try_into().unwrap();
+    let connector = TlsConnector::from(config(&["h2"]));
+    connector.connect(name, stream).await.unwrap()
 }
 
 /// What the server shows, and the protocol it has chosen.
@@ -124,14 +134,7 @@ async fn uploads_come_over_https_by_either_version_of_http() {
         .send_over(connect(&server, &["http/1.1"]));
     assert_eq!((created.status, created.offset()), (201, 5));
 
-    let stream = tokio::net::TcpStream::connect(server.address)
-        .await
-        .unwrap();
-    let connector = tokio_rustls::TlsConnector::from(config(&["h2"]));
-    let stream = connector
-        .connect("localhost".try_into().unwrap(), stream)
-        .await
-        .unwrap();
+    let stream = connect_h2(&server).await;
     let origin = format!("https://{}", server.address);
     h2c::uploads_over(stream, &origin, &storage).await;
 }
