@@ -17,7 +17,10 @@ use tower_tus::{
     },
 };
 
-use crate::value::{self, Location, choice};
+use crate::{
+    exit::Usage,
+    value::{self, Location, choice},
+};
 
 /// Flags of `tus serve` for those who are asked about uploads. Names and defaults are tusd's.
 #[derive(Debug, Args)]
@@ -36,7 +39,7 @@ pub(crate) struct Hooks {
         value_delimiter = ','
     )]
     #[arg(value_parser = choice(EVENTS.map(|hook| (hook.name(), hook))))]
-    #[arg(hide_possible_values = true, requires = "hooks_http")]
+    #[arg(hide_possible_values = true)]
     hooks_enabled_events: Vec<Hook>,
 
     /// Fields of the client's requests that it gets too; Authorization and Cookie only so [default: none]
@@ -44,8 +47,7 @@ pub(crate) struct Hooks {
         long,
         env = "TUS_HOOKS_HTTP_FORWARD_HEADERS",
         value_name = "NAME,…",
-        value_delimiter = ',',
-        requires = "hooks_http"
+        value_delimiter = ','
     )]
     hooks_http_forward_headers: Vec<HeaderName>,
 
@@ -54,8 +56,7 @@ pub(crate) struct Hooks {
         long,
         env = "TUS_HOOKS_HTTP_RETRY",
         value_name = "N",
-        default_value = "3",
-        requires = "hooks_http"
+        default_value = "3"
     )]
     hooks_http_retry: u32,
 
@@ -64,8 +65,7 @@ pub(crate) struct Hooks {
         long,
         env = "TUS_HOOKS_HTTP_BACKOFF",
         value_name = "TIME",
-        default_value = "1s",
-        requires = "hooks_http"
+        default_value = "1s"
     )]
     #[arg(value_parser = humantime::parse_duration)]
     hooks_http_backoff: Duration,
@@ -75,8 +75,7 @@ pub(crate) struct Hooks {
         long,
         env = "TUS_HOOKS_HTTP_TIMEOUT",
         value_name = "TIME",
-        default_value = "15s",
-        requires = "hooks_http"
+        default_value = "15s"
     )]
     #[arg(value_parser = value::period)]
     hooks_http_timeout: Duration,
@@ -86,25 +85,21 @@ pub(crate) struct Hooks {
         long,
         env = "TUS_HOOKS_HTTP_SIZE_LIMIT",
         value_name = "SIZE",
-        default_value = "5KiB",
-        requires = "hooks_http"
+        default_value = "5KiB"
     )]
     #[arg(value_parser = value::size::<usize>)]
     hooks_http_size_limit: usize,
 
     /// Secrets for signatures (HMAC-SHA256), one a line [default: unsigned]
     #[arg(long, env = "TUS_HOOKS_HTTP_SECRET_FILE", value_name = "FILE")]
-    #[arg(requires = "hooks_http")]
     hooks_http_secret_file: Option<PathBuf>,
 
     /// Bearer token that it wants [default: none]
     #[arg(long, env = "TUS_HOOKS_HTTP_TOKEN_FILE", value_name = "FILE")]
-    #[arg(requires = "hooks_http")]
     hooks_http_token_file: Option<PathBuf>,
 
     /// Authorities that it is known by, in PEM [default: the system's]
     #[arg(long, env = "TUS_HOOKS_HTTP_CA_CERT", value_name = "FILE")]
-    #[arg(requires = "hooks_http")]
     hooks_http_ca_cert: Option<PathBuf>,
 
     /// How often post-receive is told while an upload is received
@@ -112,8 +107,7 @@ pub(crate) struct Hooks {
         long,
         env = "TUS_PROGRESS_HOOKS_INTERVAL",
         value_name = "TIME",
-        default_value = "1s",
-        requires = "hooks_http"
+        default_value = "1s"
     )]
     #[arg(value_parser = value::period)]
     progress_hooks_interval: Duration,
@@ -133,13 +127,38 @@ impl Hooks {
     /// A service that asks whom the flags name.
     pub(crate) fn install(&self, tus: TusService, storage: &Location) -> Result<TusService> {
         let Some(url) = &self.hooks_http else {
-            return Ok(tus);
+            return match self.names_none() {
+                Some(flag) => Err(Usage(format!("{flag} needs --hooks-http")).into()),
+                None => Ok(tus),
+            };
         };
         let hooks = self.webhook(url, storage).context("--hooks-http")?;
         Ok(tus
             .hook_timeout(hooks.longest())
             .progress_interval(self.progress_hooks_interval)
             .hooks(hooks))
+    }
+
+    /// A flag that is of no use without the server. Not clap's `requires`: that is satisfied by flags, and
+    /// not by the file of settings.
+    fn names_none(&self) -> Option<&'static str> {
+        let set = [
+            (
+                "--hooks-http-forward-headers",
+                !self.hooks_http_forward_headers.is_empty(),
+            ),
+            (
+                "--hooks-http-secret-file",
+                self.hooks_http_secret_file.is_some(),
+            ),
+            (
+                "--hooks-http-token-file",
+                self.hooks_http_token_file.is_some(),
+            ),
+            ("--hooks-http-ca-cert", self.hooks_http_ca_cert.is_some()),
+        ];
+        let used = set.into_iter().find(|(_, is_set)| *is_set);
+        used.map(|(flag, _)| flag)
     }
 
     fn webhook(&self, url: &Uri, storage: &Location) -> Result<Webhook> {
