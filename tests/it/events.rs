@@ -44,10 +44,7 @@ async fn next_of(events: &mut Events, kind: EventKind) -> Event {
 
 #[tokio::test]
 async fn a_subscriber_sees_lives_from_begin_to_end() {
-    let configure = |tus: TusService| {
-        tus.progress_interval(Duration::ZERO)
-            .expires_after(Duration::from_millis(1))
-    };
+    let configure = |tus: TusService| tus.progress_interval(Duration::ZERO);
     on_each_storage_with(configure, async |server, client| {
         let mut events = server.tus().events();
         let create = Request::create()
@@ -66,6 +63,15 @@ async fn a_subscriber_sees_lives_from_begin_to_end() {
             assert_eq!((event.kind, event.upload.id.as_str()), (kind, key_of(&url)));
             assert!(event.id.as_str().contains(kind.name()));
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_subscriber_is_told_what_expires() {
+    let configure = |tus: TusService| tus.expires_after(Duration::from_millis(1));
+    on_each_storage_with(configure, async |server, client| {
+        let mut events = server.tus().events();
         let stale = client.create(3).await;
         wait::until_true("the sweep", async || {
             server.tus().sweep().await.unwrap();
