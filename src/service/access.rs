@@ -8,7 +8,7 @@ use http::request;
 use super::TusService;
 use crate::{
     hooks::{Access, Hook},
-    protocol::{Create, Error, Kind, Operation, Owner, PartError, Upload, UploadId},
+    protocol::{Concat, Create, Error, Kind, Operation, Owner, PartError, Upload, UploadId},
 };
 
 impl TusService {
@@ -37,11 +37,33 @@ impl TusService {
                 kind: Kind::Final(concat),
                 ..
             }) => {
+                if self.permit_repeated(operation, request, concat).await? {
+                    return Ok(());
+                }
                 let parts: HashSet<_> = concat.parts().iter().collect();
                 self.permit_parts(operation, request, parts).await
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether this is the creation of a final upload once more, whose parts are no more: that upload is
+    /// asked about in their place.
+    async fn permit_repeated(
+        &self,
+        operation: &Operation,
+        request: &request::Parts,
+        concat: &Concat,
+    ) -> Result<bool, Error> {
+        let Some(id) = self.engine.joined.find(concat) else {
+            return Ok(false);
+        };
+        let Some(upload) = self.own(self.glance(&id).await?, request)? else {
+            return Ok(false);
+        };
+        let access = Access::new(operation, request, Some(&upload));
+        self.config.hooks.authorize(&access).await?;
+        Ok(true)
     }
 
     async fn permit_parts(
