@@ -5,9 +5,10 @@ use std::{
 };
 
 use bytes::BytesMut;
+use futures::FutureExt;
 use http::Uri;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
     time::sleep,
@@ -186,6 +187,12 @@ impl Line {
         server.set_nodelay(true).unwrap();
         server
     }
+}
+
+/// Whether the client has closed its end, whatever of its bytes was not read yet.
+fn has_left(client: &TcpStream) -> bool {
+    let ready = client.ready(Interest::READABLE).now_or_never();
+    ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
 }
 
 /// One request on its way.
@@ -379,6 +386,10 @@ impl Relay<'_> {
             }
             if self.framing.has_ended() || left == 0 {
                 return Sent::Wanted;
+            }
+            if matches!(self.pace, Pace::Pieces(_)) && has_left(client) {
+                // What it has sent is lost on the way, and does not come in for as long as that takes.
+                return Sent::GivenUp;
             }
             if !self.buffer.is_empty() {
                 continue;

@@ -41,13 +41,6 @@ pub(super) struct Seen {
     pub(super) status: Option<u16>,
 }
 
-impl Seen {
-    /// Whether a slow line brings its bytes although the client is gone.
-    pub(super) fn comes_in_late(&self) -> bool {
-        self.course == Course::GivenUp && self.fate.starts_with("Slow")
-    }
-}
-
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Course {

@@ -10,7 +10,6 @@ use tower_tus::{
 use super::{
     origin::{Origin, Storage},
     proxy::{Content, Far, Fault, Proxy},
-    record::Seen,
     wire::{End, Head},
 };
 use crate::support::{bytes, content_of};
@@ -170,11 +169,6 @@ impl Case {
         };
         let most = (self.size + twice) as u64;
         assert!(stored <= most, "{stored} bytes are stored\n{record}");
-
-        if record.count(Seen::comes_in_late) > 0 {
-            // As long as they come in, the client asks and tries again, with longer and longer pauses.
-            return;
-        }
 
         // What the server has is sent again only if the client could not know: once per fault.
         let (bytes, requests) = record.again();
