@@ -1,8 +1,12 @@
 //! OWN: uploads that belong to somebody.
 
-use tower_tus::{TusService, protocol::Owner, service::OwnerLimits};
+use tower_tus::{
+    TusService,
+    protocol::Owner,
+    service::{ConcatParts, OwnerLimits},
+};
 
-use crate::support::{OCTETS, Request, Server, on_each_storage_with};
+use crate::support::{OCTETS, Request, Server, on_each_storage_with, wait};
 
 fn by_header(tus: TusService) -> TusService {
     tus.owner(|request| {
@@ -83,6 +87,31 @@ async fn nobody_joins_the_parts_of_others() {
         let unknown = join("bob", "/files/unknown").await.expect(400);
         assert_eq!(foreign.body, unknown.body);
         join("ann", &part).await.expect(201);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn joining_removed_parts_again_tells_their_owner_of_the_same_upload() {
+    let configure = |tus| by_header(tus).concat_parts(ConcatParts::Remove);
+    on_each_storage_with(configure, async |_server, client| {
+        let part = client.create_with(by("ann", Request::partial(3))).await;
+        let patch = Request::patch(&part, 0).body("abc");
+        client.send(by("ann", patch)).await.expect(204);
+        let join = |user: &str| {
+            let concat = format!("final;{part}");
+            client.send(by(user, Request::create().header("Upload-Concat", concat)))
+        };
+        let first = join("ann").await.expect(201);
+        wait::until_true("the part's end", async || {
+            let head = by("ann", Request::new("HEAD", &part));
+            client.send(head).await.status == 404
+        })
+        .await;
+        // The answer was lost.
+        let again = join("ann").await.expect(201);
+        assert_eq!(again.header("Location"), first.header("Location"));
+        join("bob").await.expect(400);
     })
     .await;
 }

@@ -41,6 +41,14 @@ pub(crate) struct Engine {
     /// How often the server was still joining parts.
     joins: u32,
     restarts: u32,
+    taken: Taken,
+}
+
+/// Whether the server has said to have stored bytes of this upload's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    None,
+    Some,
 }
 
 /// Whether the server knows the length.
@@ -79,6 +87,7 @@ impl Engine {
             conflicts: 0,
             joins: 0,
             restarts: 0,
+            taken: Taken::None,
         }
     }
 
@@ -174,7 +183,9 @@ impl Engine {
         let reach = match self.url {
             // Nobody else knew of it.
             Url::None | Url::Own => self.reach.unwrap_or(0),
-            // Bytes of the same content may still come in from an earlier process.
+            // Bytes of the same content may still come in from an earlier process, until the server has
+            // taken some of this upload's: that ends all who wrote before.
+            Url::Given if self.taken == Taken::Some => self.reach.unwrap_or(0),
             Url::Stored | Url::Given => u64::MAX,
         };
         if offset > reach {
@@ -224,6 +235,8 @@ impl Engine {
             }
             Some(offset) => {
                 self.conflicts = 0;
+                self.taken = Taken::Some;
+                self.handed(offset);
                 self.advance(offset)
             }
         }

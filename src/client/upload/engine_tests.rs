@@ -260,6 +260,12 @@ fn courses() {
             ],
         ),
         (
+            "another client writes to an upload that was named",
+            engine(Url::Given).limit(3),
+            vec![stands(5), stored(8, 3), cut(), stands(9)],
+            &["inspect", "send 5+3", "send 8+3", "inspect", "fail"],
+        ),
+        (
             "parts that are joined at last",
             engine(Url::Given),
             vec![Event::Joining, Event::Joining, stands(LENGTH)],
