@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use futures::FutureExt;
 use http::Uri;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest},
+    io::{AsyncReadExt, AsyncWriteExt, Interest, Ready},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
     time::sleep,
@@ -192,7 +192,7 @@ impl Line {
 /// Whether the client has closed its end, whatever of its bytes was not read yet.
 fn has_left(client: &TcpStream) -> bool {
     let ready = client.ready(Interest::READABLE).now_or_never();
-    ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
+    ready.is_some_and(|ready| ready.is_ok_and(Ready::is_read_closed))
 }
 
 /// One request on its way.
