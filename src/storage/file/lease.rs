@@ -4,6 +4,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use super::lock::LockedFile;
 use crate::{
     protocol::UploadId,
     storage::{Error, Result},
@@ -23,7 +24,7 @@ pub(super) struct Slot(Mutex<Writer>);
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     /// The data file, locked, while a lease is in force.
-    pub(super) file: Option<File>,
+    pub(super) file: Option<LockedFile>,
     epoch: u64,
 }
 
@@ -54,7 +55,7 @@ impl Leases {
     pub(super) fn take(
         self: &Arc<Self>,
         id: &UploadId,
-        open: impl FnOnce(&mut Option<File>) -> Result<()>,
+        open: impl FnOnce(&mut Option<LockedFile>) -> Result<()>,
     ) -> Result<Lease> {
         let slot = self.slot(id);
         let opened = {

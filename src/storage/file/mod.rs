@@ -7,6 +7,7 @@ mod finish;
 mod info;
 mod layout;
 mod lease;
+mod lock;
 mod read;
 mod remove;
 mod rename;
@@ -203,6 +204,10 @@ impl Storage for FileStorage {
 
     async fn read(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream> {
         read::read(Arc::clone(&self.shared), upload, range).await
+    }
+
+    async fn read_unfinished(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream> {
+        read::read_unfinished(Arc::clone(&self.shared), upload, range).await
     }
 
     async fn delete(&self, id: &UploadId) -> Result<()> {

@@ -1,13 +1,14 @@
 //! What is stored of an upload, and opening it for more.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions},
     io::{self, Seek, SeekFrom},
 };
 
 use super::{
     Durability, Shared,
     info::{Info, Reach, identity, is_same, not_found, sync_directory},
+    lock::LockedFile,
 };
 use crate::{
     protocol::{Stage, Upload, UploadId, Version},
@@ -139,7 +140,7 @@ impl Shared {
     /// Makes `writer` the data file, locked and ready for the next byte; whatever is behind a fence is cut
     /// off. Nothing changes if the snapshot is not current; if the disk fails in the middle, the upload has
     /// no writer.
-    pub(super) fn open(&self, upload: &Upload, writer: &mut Option<File>) -> Result<()> {
+    pub(super) fn open(&self, upload: &Upload, writer: &mut Option<LockedFile>) -> Result<()> {
         let id = &upload.id;
         let opened = match writer {
             Some(_) => None,
@@ -171,7 +172,7 @@ impl Shared {
     }
 
     /// The data file of an unfinished upload, with the lock that every process respects.
-    pub(super) fn lock_data(&self, id: &UploadId) -> Result<File> {
+    pub(super) fn lock_data(&self, id: &UploadId) -> Result<LockedFile> {
         let path = self.layout.data(id);
         let file = match OpenOptions::new().write(true).open(&path) {
             Ok(file) => file,
@@ -182,26 +183,18 @@ impl Shared {
             }
             Err(error) => return Err(error.into()),
         };
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(Error::Locked(id.clone())),
-            Err(TryLockError::Error(error)) => Err(error.into()),
-        }
+        LockedFile::try_new(file)?.ok_or_else(|| Error::Locked(id.clone()))
     }
 
     /// The record of a finished upload, which has no data file to lock.
-    pub(super) fn lock_record(&self, id: &UploadId) -> Result<Option<File>> {
+    pub(super) fn lock_record(&self, id: &UploadId) -> Result<Option<LockedFile>> {
         if cfg!(not(unix)) {
             // Whoever reads the record would be kept out too.
             return Ok(None);
         }
         let path = self.layout.info(id);
         let file = File::open(&path).map_err(|error| not_found(error, id))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Locked(id.clone())),
-            Err(TryLockError::Error(error)) => return Err(error.into()),
-        }
+        let file = LockedFile::try_new(file)?.ok_or_else(|| Error::Locked(id.clone()))?;
         // Removed or replaced before it was locked.
         let now = fs::metadata(&path).map_err(|error| not_found(error, id))?;
         match is_same(&file.metadata()?, &now) {
