@@ -9,19 +9,14 @@
 //!
 //! is answered with JSON, and the file is in `./library`. Anything else is answered with 415.
 
-use std::{
-    env,
-    error::Error,
-    io::{self, ErrorKind},
-    path::{Path, PathBuf},
-};
+use std::{env, error::Error, io::ErrorKind, path::PathBuf};
 
 use async_trait::async_trait;
 use axum::{
     Router,
     http::{HeaderValue, header::CONTENT_TYPE},
 };
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
 use tokio::{
     fs::{self, File},
@@ -32,9 +27,8 @@ use tokio::{
 use tower_tus::{
     TusService,
     hooks::{Finish, Hooks, Notice, Rejection, Undelivered},
-    protocol::{Extension, Extensions},
     service::Downloads,
-    storage::FileStorage,
+    storage::{self, FileStorage},
 };
 
 /// Takes pictures, whatever clients say of them.
@@ -48,11 +42,13 @@ struct Pictures {
 impl Hooks for Pictures {
     /// An upload that is refused stays as it is, without ever being seen, until it expires.
     async fn pre_finish(&self, finish: &mut Finish<'_>) -> Result<(), Rejection> {
+        let first = async {
+            let pieces: Vec<_> = finish.read(0..12).await?.try_collect().await?;
+            Ok::<_, storage::Error>(pieces.concat())
+        };
+        let first = first.await.map_err(|_| Rejection::unavailable(5))?;
+        let kind = kind(&first).ok_or_else(Rejection::unsupported_media_type)?;
         let upload = finish.upload();
-        // Here an upload is kept until it is finished; see ARCHITECTURE.md.
-        let path = self.uploads.join(format!(".tus/{}.data", upload.id));
-        let kind = kind(&path).await.map_err(|_| Rejection::unavailable(5))?;
-        let kind = kind.ok_or_else(Rejection::unsupported_media_type)?;
         let body = json!({ "id": upload.id.as_str(), "bytes": upload.offset, "kind": kind });
         let json = HeaderValue::from_static("application/json");
         finish.reply().headers.insert(CONTENT_TYPE, json);
@@ -64,7 +60,10 @@ impl Hooks for Pictures {
     async fn post_finish(&self, notice: &Notice) -> Result<(), Undelivered> {
         let from = self.uploads.join(notice.upload.key.as_str());
         let moved = async {
-            let kind = kind(&from).await?.unwrap_or("bin");
+            let mut first = Vec::new();
+            let file = File::open(&from).await?;
+            file.take(12).read_to_end(&mut first).await?;
+            let kind = kind(&first).unwrap_or("bin");
             let to = self.library.join(format!("{}.{kind}", notice.upload.id));
             // Both are on one file system: the file is in one place or the other, never half in both.
             fs::rename(&from, to).await
@@ -78,20 +77,14 @@ impl Hooks for Pictures {
 }
 
 /// What the first bytes of a file are those of.
-async fn kind(path: &Path) -> io::Result<Option<&'static str>> {
-    let mut first = Vec::new();
-    File::open(path)
-        .await?
-        .take(12)
-        .read_to_end(&mut first)
-        .await?;
-    Ok(match &*first {
+fn kind(first: &[u8]) -> Option<&'static str> {
+    match first {
         [0x89, b'P', b'N', b'G', ..] => Some("png"),
         [0xff, 0xd8, 0xff, ..] => Some("jpg"),
         [b'G', b'I', b'F', b'8', ..] => Some("gif"),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => Some("webp"),
         _ => None,
-    })
+    }
 }
 
 #[tokio::main]
@@ -102,8 +95,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&library).await?;
 
     let tus = TusService::new(FileStorage::open(&uploads)?)
-        // Joined uploads have no file of their own before they are finished.
-        .extensions(Extensions::all().without(Extension::Concatenation))
         .downloads(Downloads::off())
         .hooks(Pictures { uploads, library });
     let mut events = tus.events();

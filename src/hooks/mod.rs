@@ -57,7 +57,6 @@
 //! told once at most.
 
 mod access;
-mod chain;
 mod closures;
 mod creation;
 mod event;
@@ -80,7 +79,6 @@ pub use self::{
     notice::{EventId, Notice, Undelivered},
 };
 pub(crate) use self::{
-    chain::{Chain, Told},
     closures::{Authorize, OnCreate, OnFinish},
     events::Bus,
 };
@@ -129,8 +127,13 @@ pub trait Hooks: Debug + Send + Sync + 'static {
     /// Bytes have come, since the last time: once in each
     /// [`progress_interval`](crate::TusService::progress_interval) while a body is received. The offset is
     /// that of what was received, be it stored already or not.
-    async fn post_receive(&self, notice: &Notice) {
+    ///
+    /// # Errors
+    /// The upload is stopped: it is removed, and this is the answer to the request that is sending it. If all
+    /// of its bytes have come meanwhile it is too late, and the upload goes its way.
+    async fn post_receive(&self, notice: &Notice) -> Result<(), Rejection> {
         let _ = notice;
+        Ok(())
     }
 
     /// All bytes of an upload are stored. It may shape the answer to the last request; or object, and the
@@ -168,9 +171,9 @@ pub trait Hooks: Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// An upload was removed, which was as the notice says: by a client; or by the service, because the request
-    /// that made it was refused after all, or it was a part that was joined
-    /// ([`ConcatParts::Remove`](crate::service::ConcatParts)). Not if it has expired: see [`Event`].
+    /// An upload was removed, which was as the notice says: by a client; by [`post_receive`](Self::post_receive);
+    /// or by the service, because the request that made it was refused after all, or it was a part that was
+    /// joined ([`ConcatParts::Remove`](crate::service::ConcatParts)). Not if it has expired: see [`Event`].
     async fn post_terminate(&self, notice: &Notice) {
         let _ = notice;
     }

@@ -134,7 +134,7 @@ impl TusService {
     ) -> Result<(Upload, Reply), Refusal> {
         tokio::select! {
             joined = self.join_claimed(id) => joined,
-            () = claim.ended() => Err(Error::Superseded.into()),
+            reason = claim.ended() => Err(reason.into()),
         }
     }
 

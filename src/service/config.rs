@@ -2,11 +2,8 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::{Cors, OwnerLimits, hooks::OwnerOf};
-use crate::{
-    hooks::Chain,
-    protocol::{Availability, KeyTemplate, Offer},
-};
+use super::{Cors, OwnerLimits, chain::Chain, hooks::OwnerOf};
+use crate::protocol::{Availability, KeyTemplate, Offer};
 
 /// Everything the builder sets.
 #[derive(Debug, Clone)]

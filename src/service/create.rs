@@ -164,7 +164,14 @@ impl TusService {
             }
             return Err(error.into());
         }
-        match self.fill(&mut upload, delivery, admission).await {
+        // Held to the end: nobody else removes it meanwhile.
+        let takeover = Takeover::Always(Error::Superseded);
+        let mut claim = self.claim(&upload.id, takeover).await;
+        let filled = match &mut claim {
+            Ok(claim) => self.fill(&mut upload, claim, delivery, admission).await,
+            Err(error) => Err(error.clone().into()),
+        };
+        match filled {
             Ok(reply) => Ok((upload, reply)),
             Err(refusal) => {
                 // A client that is refused never learns the URL. What goes wrong is logged.
@@ -178,12 +185,12 @@ impl TusService {
     async fn fill(
         &self,
         upload: &mut Upload,
+        claim: &mut Claim,
         delivery: Option<Delivery>,
         admission: Admission,
     ) -> Result<Reply, Refusal> {
-        let mut claim = self.claim(&upload.id, Takeover::Always).await?;
         if let Some(mut delivery) = delivery {
-            let received = self.take_first(upload, &mut delivery, &mut claim).await;
+            let received = self.take_first(upload, &mut delivery, claim).await;
             linger(delivery.body);
             match received {
                 // The client goes on from what came.

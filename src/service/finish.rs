@@ -27,7 +27,8 @@ impl TusService {
         if !self.config.hooks.wants(Hook::PreFinish) {
             return Ok(reply);
         }
-        let mut finish = Finish::new(self.request.as_deref(), upload, &mut reply);
+        let (request, storage) = (self.request.as_deref(), self.engine.storage.as_ref());
+        let mut finish = Finish::new(request, upload, storage, &mut reply);
         match self.config.hooks.pre_finish(&mut finish).await {
             Ok(()) => {
                 self.engine.vetoed().remove(&upload.id);

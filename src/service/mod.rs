@@ -3,6 +3,7 @@
 mod access;
 mod append;
 mod body;
+mod chain;
 mod concat;
 mod config;
 mod cors;

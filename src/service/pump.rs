@@ -268,7 +268,7 @@ impl<'p> Pump<'p> {
     /// They are committed, and the newcomer is told of them.
     async fn answer(&mut self, ask: Ask, body: &mut RequestBody) -> Result<(), End> {
         if ask.takes_over(self.reach()..=self.reach()) {
-            return Err(End::Refused(Error::Superseded));
+            return Err(End::Refused(ask.reason()));
         }
         if ask.takes_over(self.visible()..=self.reach()) {
             if let Ok(piece) = timeout(QUIET, body.next()).await {
@@ -278,7 +278,7 @@ impl<'p> Pump<'p> {
             // What is visible after this is all that a reader can have seen.
             self.flush().await.map_err(End::Failed)?;
             if ask.takes_over(self.visible()..=self.reach()) {
-                return Err(End::Refused(Error::Superseded));
+                return Err(End::Refused(ask.reason()));
             }
         }
         ask.refuse();

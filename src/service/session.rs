@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::protocol::UploadId;
+use crate::protocol::{Error, UploadId};
 
 /// Who writes to which upload, in this process.
 ///
@@ -41,12 +41,12 @@ pub(super) struct Ask {
 }
 
 /// What a newcomer does about the writer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Takeover {
     /// Ends it, if it stands at this offset.
     At(u64),
-    /// Ends it.
-    Always,
+    /// Ends it, for this reason.
+    Always(Error),
     /// Waits until it is done.
     Never,
 }
@@ -170,12 +170,12 @@ impl Claim {
         }
     }
 
-    /// Waits until somebody asks the writer to end whatever it does.
-    pub(super) async fn ended(&mut self) {
+    /// Waits until somebody asks the writer to end whatever it does, and gives the reason.
+    pub(super) async fn ended(&mut self) -> Error {
         loop {
             let ask = self.asked().await;
-            if ask.takeover == Takeover::Always {
-                return;
+            if let Takeover::Always(reason) = ask.takeover {
+                return reason;
             }
             ask.refuse();
         }
@@ -195,11 +195,19 @@ impl Ask {
     /// Whether a writer that stands at one of these offsets has to go.
     pub(super) fn takes_over(&self, offsets: RangeInclusive<u64>) -> bool {
         self.is_open()
-            && match self.takeover {
-                Takeover::At(at) => offsets.contains(&at),
-                Takeover::Always => true,
+            && match &self.takeover {
+                Takeover::At(at) => offsets.contains(at),
+                Takeover::Always(_) => true,
                 Takeover::Never => false,
             }
+    }
+
+    /// Why the writer ends, if it does.
+    pub(super) fn reason(self) -> Error {
+        match self.takeover {
+            Takeover::Always(reason) => reason,
+            Takeover::At(_) | Takeover::Never => Error::Superseded,
+        }
     }
 
     /// Who has gone, or got the turn meanwhile, does not ask any more.
@@ -261,12 +269,15 @@ mod tests {
     #[tokio::test]
     async fn who_got_the_turn_or_went_away_does_not_ask_any_more() {
         let (sessions, id) = (Arc::new(Sessions::default()), id());
-        let writer = sessions.claim(&id, Takeover::Always).await.unwrap();
+        let writer = sessions
+            .claim(&id, Takeover::Always(Error::Superseded))
+            .await
+            .unwrap();
         {
-            let mut gone = Box::pin(sessions.claim(&id, Takeover::Always));
+            let mut gone = Box::pin(sessions.claim(&id, Takeover::Always(Error::Superseded)));
             assert!(futures::poll!(&mut gone).is_pending());
         }
-        let mut next = Box::pin(sessions.claim(&id, Takeover::Always));
+        let mut next = Box::pin(sessions.claim(&id, Takeover::Always(Error::Superseded)));
         assert!(futures::poll!(&mut next).is_pending());
         drop(writer);
         let mut next = next.await.unwrap();

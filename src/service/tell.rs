@@ -13,9 +13,9 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-use super::TusService;
+use super::{TusService, chain::Told};
 use crate::{
-    hooks::{EventKind, Hook, Notice, Told},
+    hooks::{EventKind, Hook, Notice},
     protocol::{Announcement, Upload, UploadId},
     storage,
 };
@@ -158,6 +158,10 @@ impl TusService {
         let turn = self.engine.telling.turns.acquire().await;
         let told = self.config.hooks.tell(hook, &notice).await;
         drop(turn);
+        if let Told::Stop(rejection) = told {
+            self.stop(&notice.upload.id, rejection).await;
+            return;
+        }
         let received = match receipt {
             Some(receipt) => tokio::select! {
                 biased;

@@ -1,6 +1,6 @@
 use super::{TusService, engine::refusal, handle::Answer, observe, session::Takeover};
 use crate::{
-    hooks::{EventKind, Hook, Termination},
+    hooks::{EventKind, Hook, Rejection, Termination},
     protocol::{Error, Outcome, Upload, UploadId},
 };
 
@@ -12,7 +12,7 @@ impl TusService {
         self.detached(async move {
             // Before anybody is disturbed.
             tus.pre_terminate(&found).await?;
-            let _claim = tus.claim(&id, Takeover::Always).await?;
+            let _claim = tus.claim(&id, Takeover::Always(Error::Superseded)).await?;
             // Somebody else may have been faster.
             let upload = tus.load(&id).await?;
             tus.remove(&upload, EventKind::Terminated).await?;
@@ -29,6 +29,26 @@ impl TusService {
                 self.config.hooks.pre_terminate(&termination).await
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Ends an upload of which the application wants no more, with what it says to whoever writes.
+    pub(super) async fn stop(&self, id: &UploadId, rejection: Rejection) {
+        let stopped = async {
+            let takeover = Takeover::Always(rejection.into());
+            let _claim = self.claim(id, takeover).await?;
+            let upload = self.load(id).await?;
+            if upload.is_complete() {
+                return Ok(());
+            }
+            self.remove(&upload, EventKind::Terminated).await?;
+            observe::terminated(id);
+            Ok(())
+        };
+        match stopped.await {
+            // It came to its end by itself.
+            Ok(()) | Err(Error::NotFound | Error::Finishing) => {}
+            Err(error) => tracing::warn!(%id, %error, "an upload could not be stopped"),
         }
     }
 

@@ -54,6 +54,7 @@ pub async fn all(storage: &dyn Storage) {
     concat_needs_the_right_length(storage).await;
     read_gives_ranges(storage).await;
     read_needs_a_finished_upload(storage).await;
+    read_unfinished_gives_what_is_stored_or_says_that_it_cannot(storage).await;
     delete_leaves_nothing(storage).await;
     delete_ends_the_appender(storage).await;
     delete_of_a_part_leaves_what_was_joined(storage).await;
@@ -572,6 +573,32 @@ pub async fn read_needs_a_finished_upload(storage: &dyn Storage) {
         storage.read(&upload, 0..3).await.err(),
         Some(Error::NotFound(_))
     ));
+}
+
+/// `read_unfinished` gives the bytes of an upload that is about to be finished, or `Unsupported`.
+pub async fn read_unfinished_gives_what_is_stored_or_says_that_it_cannot(storage: &dyn Storage) {
+    let data = pattern(600_000);
+    let upload = receiving(storage, &data, 600_000).await;
+    for range in [0..600_000, 1..300_000, 599_999..u64::MAX, 5..5] {
+        match storage.read_unfinished(&upload, range.clone()).await {
+            Ok(stream) => {
+                let pieces: Vec<Bytes> = stream.try_collect().await.expect("it can be read");
+                let end = range.end.min(600_000) as usize;
+                assert_eq!(
+                    pieces.concat(),
+                    data[range.start as usize..end],
+                    "{range:?}"
+                );
+            }
+            Err(Error::Unsupported(_)) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    storage.delete(&upload.id).await.expect("it is deleted");
+    match storage.read_unfinished(&upload, 0..1).await.err() {
+        Some(Error::NotFound(_) | Error::Unsupported(_)) => {}
+        other => panic!("{other:?}"),
+    }
 }
 
 /// `delete` removes an upload and all of its bytes, and may be repeated.

@@ -211,6 +211,11 @@ impl Storage for MemoryStorage {
             Stage::Finished => Ok(()),
             _ => Err(Error::NotFound(upload.id.clone())),
         })?;
+        self.read_unfinished(upload, range).await
+    }
+
+    async fn read_unfinished(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream> {
+        self.with_entry(&upload.id, |_| Ok(()))?;
         let end = range.end.min(upload.offset);
         let source = (self.clone(), upload.id.clone());
         let pieces = stream::try_unfold((source, range.start), move |(source, at)| async move {

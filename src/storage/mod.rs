@@ -125,6 +125,18 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// than early.
     async fn read(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream>;
 
+    /// As [`read`](Self::read), of an upload of which all bytes are stored and which is not finished yet: for
+    /// whoever looks at it before. Not every storage has them at hand, and by default none has.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the storage cannot; [`Error::NotFound`] if the upload is gone.
+    async fn read_unfinished(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream> {
+        let _ = (upload, range);
+        Err(Error::Unsupported(
+            "read an upload before it is finished".into(),
+        ))
+    }
+
     /// A URL under which anybody may read a finished upload for the next `lifetime`, without this
     /// service. `None` if the storage has none to give; the default.
     ///
@@ -292,6 +304,10 @@ impl<S: Storage + ?Sized> Storage for Arc<S> {
 
     async fn read(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream> {
         (**self).read(upload, range).await
+    }
+
+    async fn read_unfinished(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream> {
+        (**self).read_unfinished(upload, range).await
     }
 
     async fn signed_url(&self, upload: &Upload, lifetime: Duration) -> Result<Option<String>> {

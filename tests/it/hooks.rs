@@ -9,12 +9,14 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::TryStreamExt;
 use http::{StatusCode, header::WWW_AUTHENTICATE};
 use tokio_util::sync::CancellationToken;
 use tower_tus::{
     TusService,
     hooks::{Finish, Hook, Hooks, Notice, Rejection, Undelivered},
-    protocol::{Limits, Metadata},
+    protocol::{self, Limits, Metadata},
+    storage,
 };
 
 use crate::support::{
@@ -304,6 +306,56 @@ async fn the_last_answer_can_be_the_applications() {
         },
     )
     .await;
+}
+
+/// Answers with all bytes but the first.
+#[derive(Debug)]
+struct Reading;
+
+#[async_trait::async_trait]
+impl Hooks for Reading {
+    fn wants(&self, hook: Hook) -> bool {
+        hook == Hook::PreFinish
+    }
+
+    async fn pre_finish(&self, finish: &mut Finish<'_>) -> Result<(), Rejection> {
+        if finish.upload().kind == protocol::Kind::Partial {
+            return Ok(());
+        }
+        let bytes = async {
+            let pieces: Vec<_> = finish.read(1..u64::MAX).await?.try_collect().await?;
+            Ok(pieces.concat())
+        };
+        let bytes = match bytes.await {
+            Ok(bytes) => bytes,
+            Err(storage::Error::Unsupported(_)) => b"unsupported".to_vec(),
+            Err(error) => panic!("{error:?}"),
+        };
+        finish.reply().body = bytes.into();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_is_about_to_be_finished_can_be_read() {
+    for kind in Kind::ALL {
+        let server = Server::start(kind, |tus| tus.hooks(Reading));
+        let client = server.client();
+        let url = client.create(5).await;
+        client.patch(&url, 0, b"ab").await.expect(204);
+        let last = client.patch(&url, 2, b"cde").await.expect(200);
+        let expected = match kind {
+            Kind::Object => "unsupported",
+            Kind::File | Kind::Memory => "bcde",
+        };
+        assert_eq!(String::from_utf8_lossy(&last.body), expected);
+
+        // Of what is joined the parts are there, in any storage.
+        let (first, second) = (client.part(b"a").await, client.part(b"bcd").await);
+        let parts = format!("final;{first} {second} {first}");
+        let join = Request::create().header("Upload-Concat", parts);
+        assert_eq!(client.send(join).await.expect(201).body, b"bcda");
+    }
 }
 
 #[tokio::test]

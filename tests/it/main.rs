@@ -83,6 +83,7 @@ mod paths;
 mod pitfalls;
 mod properties;
 mod robustness;
+mod stopped;
 mod support;
 mod termination;
 #[cfg(feature = "webhook")]

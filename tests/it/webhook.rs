@@ -262,6 +262,37 @@ async fn pre_finish_shapes_the_last_answer_or_keeps_the_upload_back() {
 }
 
 #[tokio::test]
+async fn a_hook_server_stops_an_upload_in_its_own_words_or_those_of_tusd() {
+    for (answer, status, words) in [
+        (
+            json!({"StopUpload": true}),
+            400,
+            "ERR_UPLOAD_STOPPED: upload has been stopped by server\n",
+        ),
+        (
+            json!({"StopUpload": true, "HTTPResponse": {"StatusCode": 451, "Body": "no\n"}}),
+            451,
+            "no\n",
+        ),
+    ] {
+        let hooks = only("post-receive", Saying::Json(answer));
+        let webhook = of_all(&hooks);
+        let server =
+            Server::with(move |tus| tus.progress_interval(Duration::ZERO).hooks(webhook.clone()));
+        let client = server.client();
+        let url = client.create(1000).await;
+        let mut writer = client.connect().await;
+        let patch = Request::patch(&url, 0).body([0; 1000]);
+        writer.write(patch.head_bytes()).await;
+        writer.write("ab").await;
+        let stopped = writer.response("PATCH").await.expect(status);
+        assert_eq!(String::from_utf8_lossy(&stopped.body), words);
+        hooks.first("post-terminate").await;
+        client.head(&url).await.expect_any(&[404, 410]);
+    }
+}
+
+#[tokio::test]
 async fn a_hook_server_keeps_an_upload_from_being_removed() {
     let no =
         json!({"RejectTermination": true, "HTTPResponse": {"StatusCode": 409, "Body": "in use"}});

@@ -36,11 +36,10 @@ impl Hooks for Webhook {
         self.tell_once(Hook::PostCreate, notice).await;
     }
 
-    async fn post_receive(&self, notice: &Notice) {
-        let answer = self.tell_once(Hook::PostReceive, notice).await;
-        if answer.is_some_and(|answer| answer.stop_upload) {
-            let id = &notice.upload.id;
-            tracing::warn!(%id, "the hook server wants to stop this upload, which goes on: not supported");
+    async fn post_receive(&self, notice: &Notice) -> Result<(), Rejection> {
+        match self.tell_once(Hook::PostReceive, notice).await {
+            Some(answer) if answer.stop_upload => Err(answer.response.into_rejection(STOPPED)),
+            _ => Ok(()),
         }
     }
 
@@ -154,5 +153,6 @@ const NOT_FINISHED: &str = "the upload was not taken\n";
 
 // What tusd says.
 const REJECTED: &str = "ERR_UPLOAD_REJECTED: upload creation has been rejected by server\n";
+const STOPPED: &str = "ERR_UPLOAD_STOPPED: upload has been stopped by server\n";
 const NOT_TERMINATED: &str =
     "ERR_UPLOAD_TERMINATION_REJECTED: upload termination has been rejected by server\n";

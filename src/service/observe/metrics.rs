@@ -11,6 +11,7 @@ use ::metrics::{
 use http::Method;
 
 use crate::{
+    hooks::Hook,
     protocol::{
         Error, Oversized, PartError,
         header::{UPLOAD_CONCAT, UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_OFFSET},
@@ -30,6 +31,8 @@ const TAKEOVERS: &str = "tus_takeovers_total";
 const SWEEPS: &str = "tus_sweeps_total";
 const EXPIRED: &str = "tus_uploads_expired_total";
 const BYTES_RECLAIMED: &str = "tus_bytes_reclaimed_total";
+const HOOK_INVOCATIONS: &str = "tusd_hook_invocations_total";
+const HOOK_ERRORS: &str = "tusd_hook_errors_total";
 
 /// Says what the numbers mean, and puts those without labels at nought, so that they are there before
 /// anything happens.
@@ -46,7 +49,7 @@ pub(in crate::service) fn described() {
     describe_counter!(
         TERMINATED,
         Unit::Count,
-        "Uploads terminated by their clients."
+        "Uploads terminated by their clients, or stopped by a hook."
     );
     describe_histogram!(
         DURATION,
@@ -65,6 +68,12 @@ pub(in crate::service) fn described() {
         BYTES_RECLAIMED,
         Unit::Bytes,
         "Bytes that sweeps have removed."
+    );
+    describe_counter!(HOOK_INVOCATIONS, Unit::Count, "Calls of hooks, by hook.");
+    describe_counter!(
+        HOOK_ERRORS,
+        Unit::Count,
+        "Calls of hooks that failed, took too long or panicked, by hook; a refusal is no failure."
     );
     for name in [
         BYTES_RECEIVED,
@@ -110,6 +119,16 @@ pub(super) fn swept(swept: Swept) {
     counter!(SWEEPS).increment(1);
     counter!(EXPIRED).increment(swept.uploads);
     counter!(BYTES_RECLAIMED).increment(swept.bytes);
+}
+
+/// A hook is called.
+pub(in crate::service) fn hook(hook: Hook) {
+    counter!(HOOK_INVOCATIONS, "hooktype" => hook.name()).increment(1);
+}
+
+/// A hook has failed.
+pub(in crate::service) fn hook_failed(hook: Hook) {
+    counter!(HOOK_ERRORS, "hooktype" => hook.name()).increment(1);
 }
 
 /// A writer has handed over.

@@ -12,9 +12,9 @@ use http::{HeaderName, request};
 use tracing::{Instrument, Span, debug, field, info_span};
 
 #[cfg(feature = "metrics")]
-pub(super) use self::metrics::{Received, Writer, described, request};
+pub(super) use self::metrics::{Received, Writer, described, hook, hook_failed, request};
 #[cfg(not(feature = "metrics"))]
-pub(super) use self::silent::{Received, Writer, described, request};
+pub(super) use self::silent::{Received, Writer, described, hook, hook_failed, request};
 
 #[cfg(feature = "metrics")]
 use self::metrics as meters;

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::{protocol::Error, service::Swept};
+use crate::{hooks::Hook, protocol::Error, service::Swept};
 
 pub(in crate::service) fn described() {}
 
@@ -17,6 +17,10 @@ pub(super) fn finished() {}
 pub(super) fn terminated() {}
 
 pub(super) fn swept(_: Swept) {}
+
+pub(in crate::service) fn hook(_: Hook) {}
+
+pub(in crate::service) fn hook_failed(_: Hook) {}
 
 pub(super) fn takeover() {}
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{StreamExt, stream::try_unfold};
 
 use super::{
     Shared,
@@ -25,25 +25,51 @@ pub(super) async fn read(
     upload: &Upload,
     range: Range<u64>,
 ) -> Result<ByteStream> {
-    let open = {
+    stream(shared, upload, range, |shared, upload| {
+        let id = &upload.id;
+        let path = shared.layout.finished(upload);
+        let file = File::open(path).map_err(|error| not_found(error, id))?;
+        let metadata = file.metadata()?;
+        let info = Info::read(&shared.layout, id)?;
+        // The application, or a later upload, may have put something else there.
+        match metadata.len() == upload.offset && info.owns(upload, &metadata) {
+            true => Ok(file),
+            false => Err(Error::NotFound(id.clone())),
+        }
+    })
+    .await
+}
+
+pub(super) async fn read_unfinished(
+    shared: Arc<Shared>,
+    upload: &Upload,
+    range: Range<u64>,
+) -> Result<ByteStream> {
+    stream(shared, upload, range, |shared, upload| {
+        let path = shared.layout.data(&upload.id);
+        File::open(path).map_err(|error| not_found(error, &upload.id))
+    })
+    .await
+}
+
+/// A range of the file that `open` gives.
+async fn stream(
+    shared: Arc<Shared>,
+    upload: &Upload,
+    range: Range<u64>,
+    open: impl FnOnce(&Shared, &Upload) -> Result<File> + Send + 'static,
+) -> Result<ByteStream> {
+    let opened = {
         let (shared, upload, start) = (Arc::clone(&shared), upload.clone(), range.start);
         move || {
-            let id = &upload.id;
-            let mut file = File::open(shared.layout.finished(&upload))
-                .map_err(|error| not_found(error, id))?;
-            let metadata = file.metadata()?;
-            let info = Info::read(&shared.layout, id)?;
-            // The application, or a later upload, may have put something else there.
-            if metadata.len() != upload.offset || !info.owns(&upload, &metadata) {
-                return Err(Error::NotFound(id.clone()));
-            }
+            let mut file = open(&shared, &upload)?;
             file.seek(SeekFrom::Start(start))?;
             Ok(file)
         }
     };
-    let file = shared.disk.run(open).await?;
+    let file = shared.disk.run(opened).await?;
     let left = range.end.min(upload.offset).saturating_sub(range.start);
-    let pieces = stream::try_unfold(
+    let pieces = try_unfold(
         (shared, file, left),
         |(shared, mut file, left)| async move {
             if left == 0 {

@@ -91,8 +91,9 @@ impl Hooks for Recorder {
         self.told("post-create", notice);
     }
 
-    async fn post_receive(&self, notice: &Notice) {
+    async fn post_receive(&self, notice: &Notice) -> Result<(), Rejection> {
         self.told("post-receive", notice);
+        Ok(())
     }
 
     async fn pre_finish(&self, finish: &mut Finish<'_>) -> Result<(), Rejection> {
