@@ -15,7 +15,11 @@ impl TusService {
     /// Whether a request may do what it asks for: by whose the upload is, and by what the application says.
     pub(super) async fn permit(&self, operation: &Operation, path: &str) -> Result<(), Error> {
         let Some(request) = self.request.as_deref() else {
-            return Ok(());
+            // A preflight, or nobody wants to know.
+            return match *operation == Operation::Discover || !self.config.wants_requests() {
+                true => Ok(()),
+                false => Err(Error::Internal),
+            };
         };
         if self.config.owner.is_none() && !self.config.hooks.wants(Hook::Authorize) {
             return Ok(());

@@ -31,8 +31,8 @@ impl TusService {
         let parsed = dialect.parse(&request, &self.config.offer);
         let watched = parsed.map(|operation| (observe::Watch::new(&operation, &head), operation));
         let method = head.method.clone();
-        let preflight =
-            method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        let preflight = matches!(watched, Ok((_, Operation::Discover)))
+            && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if self.config.wants_requests() && !preflight {
             self.request = Some(Arc::new(route::as_sent(head)));
         }

@@ -298,6 +298,37 @@ async fn core_13_the_override_decides_whatever_the_method_is() {
     .await;
 }
 
+/// Where CORE-13 gives way: whoever guards this server has to let `OPTIONS` pass, for browsers ask without
+/// credentials.
+#[tokio::test]
+async fn core_13_an_override_of_options_is_refused() {
+    on_each_storage(async |server, client| {
+        let url = client.create(4).await;
+        let before = server.files();
+        for (target, method) in [
+            (url.as_str(), "PATCH"),
+            (&url, "DELETE"),
+            (&url, "HEAD"),
+            (&url, "GET"),
+            ("/files", "POST"),
+        ] {
+            let request = Request::new("OPTIONS", target)
+                .set("Tus-Resumable", "1.0.0")
+                .header("X-HTTP-Method-Override", method)
+                .header("Origin", "https://a.example")
+                .header("Access-Control-Request-Method", method)
+                .header("Content-Type", OCTETS)
+                .header("Upload-Offset", "0")
+                .header("Upload-Length", "4")
+                .body("data");
+            client.send(request).await.expect(400);
+        }
+        assert_eq!(client.offset(&url).await, 0);
+        assert_eq!(server.files(), before);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn core_15_an_unknown_override_does_nothing() {
     let server = Server::file();

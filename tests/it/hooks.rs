@@ -74,6 +74,41 @@ async fn every_method_is_asked_about_and_a_rejection_can_be_read_by_pages() {
 }
 
 #[tokio::test]
+async fn no_request_passes_for_a_preflight_that_is_none() {
+    on_each_storage_with(guarded, async |server, client| {
+        let create = Request::create().header("Upload-Length", "4");
+        let url = client
+            .create_with(create.clone().header("X-Key", "k"))
+            .await;
+        let before = server.files();
+        for method in ["OPTIONS", "POST", "GET", "HEAD", "PATCH", "DELETE", "PUT"] {
+            for (target, meant) in [
+                (url.as_str(), "PATCH"),
+                (&url, "DELETE"),
+                (&url, "HEAD"),
+                (&url, "GET"),
+                ("/files", "POST"),
+            ] {
+                let request = Request::new(method, target)
+                    .set("Tus-Resumable", "1.0.0")
+                    .header("X-HTTP-Method-Override", meant)
+                    .header("Origin", "https://a.example")
+                    .header("Access-Control-Request-Method", meant)
+                    .header("Content-Type", OCTETS)
+                    .header("Upload-Offset", "0")
+                    .header("Upload-Length", "4")
+                    .body("data");
+                client.send(request).await.expect_any(&[400, 401]);
+            }
+        }
+        assert_eq!(server.files(), before);
+        let head = Request::new("HEAD", &url).header("X-Key", "k");
+        assert_eq!(client.send(head).await.expect(200).offset(), Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn parts_of_a_concatenation_are_authorized_as_well() {
     on_each_storage_with(guarded, async |_server, client| {
         let open = Request::partial(0).header("X-Key", "k");

@@ -140,10 +140,15 @@ fn render_refusal(refusal: &Refusal) -> Response<Bytes> {
     response.map(|()| body)
 }
 
-/// The method that is meant: `X-HTTP-Method-Override` counts on any method.
+/// The method that is meant: `X-HTTP-Method-Override` counts on any method but `OPTIONS`, which layers before
+/// this one have to let through without credentials.
 pub(super) fn effective_method(method: &Method, headers: &HeaderMap) -> Result<Method, Error> {
     match header::single(headers, &X_HTTP_METHOD_OVERRIDE)? {
         None => Ok(method.clone()),
+        Some(_) if method == Method::OPTIONS => Err(Error::invalid(
+            &X_HTTP_METHOD_OVERRIDE,
+            "does not count on OPTIONS",
+        )),
         Some(value) => Method::from_bytes(value.as_bytes())
             .map_err(|_| Error::invalid(&X_HTTP_METHOD_OVERRIDE, "is no method")),
     }
