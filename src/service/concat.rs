@@ -35,7 +35,7 @@ impl TusService {
         // Before the parts are looked at: one may be finished, or released, just now.
         self.engine.wait_for(&upload);
         if let Err(error) = self.register_final(&mut upload, &concat).await {
-            self.engine.stop_waiting(&upload);
+            self.forget_final(&upload, &error).await;
             let before = match error {
                 Error::Part(PartError::NotFound) => self.joined_before(&upload, &concat).await,
                 _ => None,
@@ -50,6 +50,18 @@ impl TusService {
                 let _ = self.remove(&upload, EventKind::Terminated).await;
                 Err(refusal)
             }
+        }
+    }
+
+    /// A final upload was not made, and waits for nothing; one that has its id may do so.
+    async fn forget_final(&self, upload: &Upload, error: &Error) {
+        let other = match error {
+            Error::IdTaken => self.load(&upload.id).await.ok(),
+            _ => None,
+        };
+        self.engine.stop_waiting(upload);
+        if let Some(other) = other.filter(Upload::is_pending_final) {
+            self.engine.wait_for(&other);
         }
     }
 
@@ -70,9 +82,18 @@ impl TusService {
             return Err(Error::Part(PartError::Unfinished));
         }
         upload.length = total(&parts)?;
-        check_size(upload.length, &self.config.offer.limits)?;
+        check_size(upload.length, &self.config.offer.limits.of(upload))?;
         self.register(upload).await?;
         Ok(())
+    }
+
+    /// The length of what the parts make together, as far as they are there and theirs are known.
+    pub(super) async fn expected_length(&self, concat: &Concat) -> Result<Length, Error> {
+        match self.load_parts(concat).await {
+            Ok(parts) => total(&parts),
+            // What is wrong with them is told when the upload is made.
+            Err(_) => Ok(Length::Deferred),
+        }
     }
 
     /// A final upload whose parts are not joined: joins them if they are finished, and tells the length
@@ -147,6 +168,10 @@ impl TusService {
             return Ok((upload, Reply::default()));
         }
         let parts = self.load_parts(&concat).await?;
+        // An id may be somebody else's by now.
+        if self.config.owner.is_some() && parts.iter().any(|part| part.owner != upload.owner) {
+            return Err(Error::Part(PartError::NotFound).into());
+        }
         let length = total(&parts)?;
         if parts.iter().any(|part| !part.is_finished()) {
             self.engine.wait_for(&upload);
@@ -186,11 +211,8 @@ impl TusService {
         }
         // Right after a start others may wait for it that are not known yet.
         self.engine.known.cancelled().await;
-        if !self.engine.is_waited_for(part)
-            && let Ok(upload) = self.load(part).await
-        {
-            // What goes wrong is logged; it is removed when it expires.
-            let _ = self.remove(&upload, EventKind::Terminated).await;
+        if let Ok(upload) = self.load(part).await {
+            self.remove_joined(&upload).await;
         }
     }
 

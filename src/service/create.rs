@@ -47,7 +47,7 @@ impl TusService {
             .detached_with(carries.as_ref(), async move {
                 match upload.kind {
                     Kind::Final(_) => {
-                        let _admission = admission;
+                        drop(admission);
                         tus.create_final(upload).await
                     }
                     _ => tus.create_detached(upload, delivery, admission).await,
@@ -76,6 +76,9 @@ impl TusService {
 
     async fn pre_create(&self, create: Create) -> Result<(Upload, Reply), Error> {
         let mut upload = self.draft(create)?;
+        if let Kind::Final(concat) = &upload.kind {
+            upload.length = self.expected_length(concat).await?;
+        }
         let (key, reply) = match self.request.as_deref() {
             Some(request) => {
                 let mut creation = Creation::new(request, &mut upload);
@@ -193,9 +196,10 @@ impl TusService {
             let received = self.take_first(upload, &mut delivery, claim).await;
             linger(delivery.body);
             match received {
-                // The client goes on from what came.
+                // The client goes on from what came; or does so already.
                 Err(Refusal {
-                    error: Error::Interrupted | Error::Stalled | Error::ShuttingDown,
+                    error:
+                        Error::Interrupted | Error::Stalled | Error::ShuttingDown | Error::Superseded,
                     upload: now,
                 }) => {
                     if let Some(now) = now {

@@ -1,9 +1,14 @@
 use super::{
-    TusService, engine::refusal, ledger::Change, observe, pump::Finishing, session::Takeover,
+    TusService,
+    engine::refusal,
+    ledger::Change,
+    observe,
+    pump::Finishing,
+    session::{Claim, Takeover},
 };
 use crate::{
     hooks::{EventKind, Finish, Hook},
-    protocol::{Error, Kind, Refusal, Reply, Stage, Upload},
+    protocol::{Error, Kind, Refusal, Reply, Stage, Upload, UploadId},
 };
 
 impl TusService {
@@ -72,14 +77,30 @@ impl TusService {
         }
         let tus = self.clone();
         self.detached(async move {
-            let _claim = tus.claim(&upload.id, Takeover::Never).await?;
-            let mut upload = tus.load(&upload.id).await?;
-            tus.finish_if_complete(&mut upload).await?;
-            match upload.stage {
-                Stage::Finishing => Err(Error::Finishing.into()),
-                Stage::Receiving | Stage::Finished => Ok(upload),
+            let claim = tus.claim(&upload.id, Takeover::Never).await?;
+            tus.settle_claimed(claim, &upload.id).await
+        })
+        .await
+    }
+
+    /// As [`settle`](Self::settle), unless somebody is at it.
+    pub(super) async fn settle_unclaimed(&self, upload: Upload) -> Result<Upload, Refusal> {
+        let tus = self.clone();
+        self.detached(async move {
+            match tus.engine.sessions.try_claim(&upload.id) {
+                Some(claim) => tus.settle_claimed(claim, &upload.id).await,
+                None => Ok(upload),
             }
         })
         .await
+    }
+
+    async fn settle_claimed(&self, _claim: Claim, id: &UploadId) -> Result<Upload, Refusal> {
+        let mut upload = self.load(id).await?;
+        self.finish_if_complete(&mut upload).await?;
+        match upload.stage {
+            Stage::Finishing => Err(Error::Finishing.into()),
+            Stage::Receiving | Stage::Finished => Ok(upload),
+        }
     }
 }
