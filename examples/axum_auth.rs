@@ -1,7 +1,11 @@
 //! Uploads that belong to users, who show a JSON web token.
 //!
-//! `SECRET=… cargo run --example axum_auth --features axum`, where the secret is what tokens are signed with: 32 bytes
-//! or more, such as those of `openssl rand -hex 32`. With `-- token alice` it prints a token for alice and ends; then
+//! ```sh
+//! export SECRET=$(openssl rand -hex 32)   # what tokens are signed with
+//! cargo run --example axum_auth --features axum
+//! ```
+//!
+//! With the same secret and `-- token alice` it prints a token for alice, and
 //!
 //! ```sh
 //! curl -i http://127.0.0.1:3000/files -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' \

@@ -113,7 +113,7 @@ fn http() -> auto::Builder<TokioExecutor> {
 /// Ends when a connection took too long to bring its first request: the timers above begin later.
 async fn silence(spoke: CancellationToken) {
     if time::timeout(SILENCE, spoke.cancelled()).await.is_ok() {
-        future::pending().await
+        future::pending::<()>().await;
     }
 }
 
