@@ -57,15 +57,21 @@ impl Request {
     pub(crate) fn announce(self, address: SocketAddr, length: usize) -> TcpStream {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(self.head(length).as_bytes()).unwrap();
+        self.announce_over(&mut stream, length);
         stream
+    }
+
+    /// The same over a connection of any kind.
+    #[track_caller]
+    pub(crate) fn announce_over(self, mut stream: impl Write, length: usize) {
+        stream.write_all(self.head(length).as_bytes()).unwrap();
     }
 
     /// Sends everything over a connection of any kind.
     #[track_caller]
     pub(crate) fn send_over(self, mut stream: impl Read + Write) -> Answer {
         let body = self.body.clone().unwrap_or_default();
-        stream.write_all(self.head(body.len()).as_bytes()).unwrap();
+        self.announce_over(&mut stream, body.len());
         stream.write_all(&body).unwrap();
         Answer::read(stream)
     }
