@@ -4,6 +4,7 @@ use std::{
 };
 
 use futures::StreamExt;
+use tracing::Instrument;
 
 use super::{TusService, config::Config, engine::Engine, observe};
 use crate::{
@@ -84,14 +85,20 @@ impl TusService {
             if self.engine.is_vetoed(&upload.id) {
                 continue;
             }
-            if upload.is_pending_final() {
-                // Why it is not joined is logged where it is tried.
-                let _ = self.inspect_final(upload).await;
-            } else if let Err(refusal) = self.settle(upload).await {
-                tracing::warn!(error = %refusal.error, "an upload could not be finished");
-            }
+            let span = observe::background("recover", &upload.id, None);
+            self.end(upload).instrument(span).await;
         }
         Ok(())
+    }
+
+    /// Ends one upload that was interrupted.
+    async fn end(&self, upload: Upload) {
+        if upload.is_pending_final() {
+            // Why it is not joined is logged where it is tried.
+            let _ = self.inspect_final(upload).await;
+        } else if let Err(refusal) = self.settle(upload).await {
+            tracing::warn!(error = %refusal.error, "an upload could not be finished");
+        }
     }
 
     /// Starts what runs in the background now, and not only with the first request: [`recover`] and

@@ -12,8 +12,9 @@ use tokio::{
     sync::{Semaphore, oneshot},
     time::{Duration, Instant},
 };
+use tracing::Instrument;
 
-use super::{TusService, chain::Told};
+use super::{TusService, chain::Told, observe};
 use crate::{
     hooks::{EventKind, Hook, Notice},
     protocol::{Announcement, Upload, UploadId},
@@ -144,7 +145,8 @@ impl TusService {
     /// Tells of one upload what there is to be told, in its order.
     async fn tell_all(&self, id: UploadId) {
         while let Some(item) = self.engine.telling.next(&id) {
-            self.deliver(item).await;
+            let span = observe::background("tell", &id, item.notice.request.as_deref());
+            self.deliver(item).instrument(span).await;
         }
     }
 
