@@ -1,6 +1,8 @@
 //! What cannot be brought about over a socket: bodies whose frames and errors come at chosen moments.
 
 mod lazy;
+#[cfg(feature = "metrics")]
+mod takeovers;
 
 use std::convert::Infallible;
 
