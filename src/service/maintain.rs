@@ -1,5 +1,5 @@
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, TryLockError, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -104,14 +104,29 @@ impl TusService {
     /// Starts what runs in the background now, and not only with the first request: [`recover`] and
     /// [`sweep`], again and again. It ends with the last clone of the service, or its shutdown.
     ///
+    /// It runs in the runtime of whoever starts it, and ends with that: a worker of actix-web has one of
+    /// its own. The next request, or call of this, starts it again. Once is enough, and more do nothing.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    ///
     /// [`recover`]: Self::recover
     /// [`sweep`]: Self::sweep
     pub fn start(&self) {
-        self.engine.started.get_or_init(|| {
-            observe::described();
-            let (engine, config) = (Arc::downgrade(&self.engine), Arc::clone(&self.config));
-            tokio::spawn(maintain(engine, config));
-        });
+        let mut sweeper = match self.engine.sweeper.try_lock() {
+            Ok(sweeper) => sweeper,
+            // Somebody called this outside of a runtime.
+            Err(TryLockError::Poisoned(sweeper)) => sweeper.into_inner(),
+            // Somebody else is here just now.
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let runs = sweeper.as_ref().is_some_and(|task| !task.is_finished());
+        if runs || self.engine.stop.is_cancelled() {
+            return;
+        }
+        observe::described();
+        let (engine, config) = (Arc::downgrade(&self.engine), Arc::clone(&self.config));
+        *sweeper = Some(tokio::spawn(maintain(engine, config)));
     }
 
     /// Ends all writers, whose clients are told 503 and where to go on, and waits until everything that

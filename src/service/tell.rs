@@ -144,8 +144,9 @@ impl TusService {
 
     /// Tells of one upload what there is to be told, in its order.
     async fn tell_all(&self, id: UploadId) {
-        while let Some(item) = self.engine.telling.next(&id) {
-            let span = observe::background("tell", &id, item.notice.request.as_deref());
+        let mut queue = self.engine.telling.queue(id);
+        while let Some(item) = queue.next() {
+            let span = observe::background("tell", &queue.id, item.notice.request.as_deref());
             self.deliver(item).instrument(span).await;
         }
     }
@@ -202,20 +203,52 @@ impl TusService {
     }
 }
 
-impl Telling {
-    /// The next thing to be told of an upload; when there is none, its queue is forgotten.
-    fn next(&self, id: &UploadId) -> Option<Item> {
-        let mut queues = self.queues();
-        let item = queues.get_mut(id)?.pop_front();
+/// The queue of one upload, while it is worked on.
+///
+/// A runtime that ends drops the task that does. What it has not told is forgotten then, so that the next
+/// thing starts another task; what is kept with the upload is told by that.
+struct Queue<'t> {
+    telling: &'t Telling,
+    id: UploadId,
+    ended: bool,
+}
+
+impl Queue<'_> {
+    /// The next thing to be told; when there is none, the queue ends.
+    fn next(&mut self) -> Option<Item> {
+        let mut queues = self.telling.queues();
+        let item = queues.get_mut(&self.id)?.pop_front();
         match item {
             Some(_) => {
-                self.waiting.fetch_sub(1, Relaxed);
+                self.telling.waiting.fetch_sub(1, Relaxed);
             }
             None => {
-                queues.remove(id);
+                queues.remove(&self.id);
+                self.ended = true;
             }
         }
         item
+    }
+}
+
+impl Drop for Queue<'_> {
+    fn drop(&mut self) {
+        // One that has ended may be another task's by now.
+        if !self.ended
+            && let Some(untold) = self.telling.queues().remove(&self.id)
+        {
+            self.telling.waiting.fetch_sub(untold.len(), Relaxed);
+        }
+    }
+}
+
+impl Telling {
+    fn queue(&self, id: UploadId) -> Queue<'_> {
+        Queue {
+            telling: self,
+            id,
+            ended: false,
+        }
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<UploadId, VecDeque<Item>>> {
