@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 const MAY_USE: [(&str, &[&str]); 8] = [
     ("protocol", &["protocol"]),
     ("transport", &["transport"]),
-    ("client", &["protocol", "client"]),
+    ("client", &["protocol", "transport", "client"]),
     ("storage", &["protocol", "transport", "storage"]),
     ("hooks", &["protocol", "transport", "storage", "hooks"]),
     ("service", &["protocol", "storage", "hooks", "service"]),
