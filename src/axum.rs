@@ -43,7 +43,7 @@ use ::axum::{
 use http::{
     StatusCode,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
-    request, response,
+    request,
 };
 use http_body::Body as _;
 use tower::{BoxError, Layer, Service, ServiceExt};
@@ -56,8 +56,11 @@ pub use crate::service::FinishedUpload;
 /// the upload by the extractor [`FinishedUpload`]. What it answers is sent, with every field of the
 /// protocol as it has to be: fields of the service replace those of the same name. A status of 200 means
 /// nothing special, and becomes the protocol's own: 201 after a `POST`; 204 after a `PATCH`, or 200 if
-/// there is something to say. Clients of tus take any status of 2xx, and what else is said is for those
-/// that look at it.
+/// there is something to say. A 200 without a body leaves what the service says, which may be the
+/// [`Reply`](crate::hooks::Reply) of a hook. Clients of tus take any status of 2xx, and what else is said
+/// is for those that look at it.
+///
+/// Layers around this one find the [`FinishedUpload`] with the answer, too.
 ///
 /// The upload is stored and in place by then: a refusal at this point tells the client that something
 /// is wrong, and takes nothing back. The handler is not the place for work that must be done for every
@@ -122,9 +125,9 @@ where
         let handler = self.handler.clone();
         Box::pin(async move {
             let Ok(answer) = answer.await;
-            let (mut answer, body) = answer.into_parts();
-            let Some(finished) = answer.extensions.remove::<FinishedUpload>() else {
-                return Ok(Response::from_parts(answer, Body::new(body)));
+            let answer = answer.map(Body::new);
+            let Some(finished) = answer.extensions().get::<FinishedUpload>().cloned() else {
+                return Ok(answer);
             };
             let mut request = Request::from_parts(again, Body::empty());
             request.extensions_mut().insert(finished);
@@ -134,20 +137,23 @@ where
     }
 }
 
-/// What the handler says, with the fields of the protocol.
-fn combine(handled: Response, protocol: response::Parts) -> Response {
+/// What the handler says, with the fields of the protocol; and what the service says, if the handler has
+/// nothing to say.
+fn combine(handled: Response, answer: Response) -> Response {
     let (mut head, body) = handled.into_parts();
-    let is_empty = body.size_hint().exact() == Some(0);
-    if head.status == StatusCode::OK && (is_empty || protocol.status != StatusCode::NO_CONTENT) {
+    let (protocol, own) = answer.into_parts();
+    let is_silent = head.status == StatusCode::OK && body.size_hint().exact() == Some(0);
+    if is_silent || (head.status == StatusCode::OK && protocol.status != StatusCode::NO_CONTENT) {
         head.status = protocol.status;
     }
-    if head.status == StatusCode::NO_CONTENT {
-        head.headers.remove(CONTENT_TYPE);
-        head.headers.remove(CONTENT_LENGTH);
+    let of_bodies = [CONTENT_TYPE, CONTENT_LENGTH];
+    if is_silent || head.status == StatusCode::NO_CONTENT {
+        for name in &of_bodies {
+            head.headers.remove(name);
+        }
     }
     for name in protocol.headers.keys() {
-        // Both speak of a body that is not sent.
-        if *name == CONTENT_TYPE || *name == CONTENT_LENGTH {
+        if !is_silent && of_bodies.contains(name) {
             continue;
         }
         head.headers.remove(name);
@@ -156,7 +162,7 @@ fn combine(handled: Response, protocol: response::Parts) -> Response {
         }
     }
     head.extensions.extend(protocol.extensions);
-    Response::from_parts(head, body)
+    Response::from_parts(head, if is_silent { own } else { body })
 }
 
 impl<S: Sync> FromRequestParts<S> for FinishedUpload {

@@ -56,7 +56,8 @@ use crate::{protocol::Extension, service::TusService};
 ///
 /// `Location` is right by itself, also in nested scopes and below a path with parameters; a
 /// [`base_path`](TusService::base_path) is not needed. Uploads are shared by all clones of a service:
-/// make it once, outside of the closure that each worker calls.
+/// make it once, outside of the closure that each worker calls. Hooks find the address of the connection as
+/// [`RemoteAddr`](crate::hooks::RemoteAddr).
 ///
 /// ```
 /// use actix_web::{App, middleware::Logger, web};
@@ -108,15 +109,20 @@ impl Scope {
         })
     }
 
-    /// Hands on what is made of each request: the client's address, data of the application, a part of
-    /// what a middleware has found. Default: nothing is handed on.
+    /// Hands on what is made of each request: data of the application, a part of what a middleware has
+    /// found, another [`RemoteAddr`](crate::hooks::RemoteAddr) than that of the connection. Default:
+    /// nothing is handed on.
     ///
     /// ```
     /// # use tower_tus::{TusService, storage::MemoryStorage};
+    /// use tower_tus::hooks::RemoteAddr;
+    ///
     /// let tus = TusService::new(MemoryStorage::new());
     /// let scope = tower_tus::actix::scope("/files", tus).forward_with(|request, extensions| {
-    ///     if let Some(address) = request.peer_addr() {
-    ///         extensions.insert(address);
+    ///     // Behind a proxy that sets the field itself.
+    ///     let client = request.headers().get("x-real-ip");
+    ///     if let Some(ip) = client.and_then(|ip| ip.to_str().ok()?.parse().ok()) {
+    ///         extensions.insert(RemoteAddr((ip, 0).into()));
     ///     }
     /// });
     /// ```

@@ -4,7 +4,7 @@ use http::{
     uri::{self, PathAndQuery},
 };
 
-use crate::service::OriginalUri;
+use crate::{hooks::RemoteAddr, service::OriginalUri};
 
 /// The head of a request in the types of today's `http`, its path without that of the scope.
 pub(super) fn head(request: &HttpRequest) -> http::Result<request::Parts> {
@@ -18,6 +18,9 @@ pub(super) fn head(request: &HttpRequest) -> http::Result<request::Parts> {
         .body(())?
         .into_parts();
     head.headers = headers(request)?;
+    if let Some(peer) = request.peer_addr() {
+        head.extensions.insert(RemoteAddr(peer));
+    }
     Ok(head)
 }
 

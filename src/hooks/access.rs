@@ -1,5 +1,6 @@
 use http::request;
 
+use super::Reply;
 use crate::protocol::{Operation, Upload};
 
 /// A request that wants to do something.
@@ -31,17 +32,40 @@ impl<'a> Access<'a> {
 }
 
 /// A request that is about to remove an upload.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
+#[derive(Debug)]
 pub struct Termination<'a> {
-    /// Its head.
-    pub request: &'a request::Parts,
-    /// The upload. Somebody may be writing to it.
-    pub upload: &'a Upload,
+    request: &'a request::Parts,
+    upload: &'a Upload,
+    reply: &'a mut Reply,
 }
 
 impl<'a> Termination<'a> {
-    pub(crate) fn new(request: &'a request::Parts, upload: &'a Upload) -> Self {
-        Self { request, upload }
+    pub(crate) fn new(
+        request: &'a request::Parts,
+        upload: &'a Upload,
+        reply: &'a mut Reply,
+    ) -> Self {
+        Self {
+            request,
+            upload,
+            reply,
+        }
+    }
+
+    /// The head of the request.
+    #[must_use]
+    pub fn request(&self) -> &request::Parts {
+        self.request
+    }
+
+    /// The upload. Somebody may be writing to it.
+    #[must_use]
+    pub fn upload(&self) -> &Upload {
+        self.upload
+    }
+
+    /// What is added to the answer, if the upload is removed.
+    pub fn reply(&mut self) -> &mut Reply {
+        self.reply
     }
 }

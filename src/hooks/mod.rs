@@ -64,6 +64,8 @@ mod event;
 mod events;
 mod finish;
 mod notice;
+mod pointers;
+mod remote_addr;
 #[cfg(feature = "webhook")]
 pub mod webhook;
 
@@ -78,6 +80,7 @@ pub use self::{
     events::{Events, Lagged},
     finish::Finish,
     notice::{EventId, Notice, Undelivered},
+    remote_addr::RemoteAddr,
 };
 pub(crate) use self::{
     closures::{Authorize, OnCreate, OnFinish},
@@ -88,6 +91,16 @@ pub use crate::protocol::{Rejection, Reply};
 /// What the application wants to decide, and to know.
 ///
 /// Every method has a default that lets pass and does nothing. See the [module](self) for their order.
+///
+/// `Box` and `Arc` of hooks are hooks, so that they can be chosen at run time; `()` wants nothing.
+///
+/// ```
+/// use tower_tus::{TusService, hooks::Hooks, storage::MemoryStorage};
+///
+/// # let chosen = || -> Box<dyn Hooks> { Box::new(()) };
+/// let hooks: Box<dyn Hooks> = chosen();
+/// let tus = TusService::new(MemoryStorage::new()).hooks(hooks);
+/// ```
 #[async_trait]
 pub trait Hooks: Debug + Send + Sync + 'static {
     /// Whether this hook is to be called at all; the default is always. Asked once, when the hooks are
@@ -163,11 +176,11 @@ pub trait Hooks: Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Whether a client may remove an upload. Expiry asks nobody.
+    /// Whether a client may remove an upload, and what it is told then. Expiry asks nobody.
     ///
     /// # Errors
     /// The answer to the client.
-    async fn pre_terminate(&self, termination: &Termination<'_>) -> Result<(), Rejection> {
+    async fn pre_terminate(&self, termination: &mut Termination<'_>) -> Result<(), Rejection> {
         let _ = termination;
         Ok(())
     }

@@ -33,6 +33,16 @@ pub(super) enum Told {
     Stop(Rejection),
 }
 
+impl Told {
+    /// What came of telling those, and one more. The first who wants no more has the say.
+    fn and(self, next: Self) -> Self {
+        match (self, next) {
+            (Self::All, next) | (Self::NotAll, next @ Self::Stop(_)) => next,
+            (told, _) => told,
+        }
+    }
+}
+
 impl Chain {
     pub(super) fn push(&mut self, hooks: impl Hooks) {
         let is_wanted = |hook: &Hook| hooks.wants(*hook);
@@ -75,7 +85,10 @@ impl Chain {
         Ok(())
     }
 
-    pub(super) async fn pre_terminate(&self, termination: &Termination<'_>) -> Result<(), Error> {
+    pub(super) async fn pre_terminate(
+        &self,
+        termination: &mut Termination<'_>,
+    ) -> Result<(), Error> {
         for hooks in self.wanting(Hook::PreTerminate) {
             self.ask(Hook::PreTerminate, hooks.pre_terminate(termination))
                 .await?;
@@ -87,10 +100,7 @@ impl Chain {
     pub(super) async fn tell(&self, hook: Hook, notice: &Notice) -> Told {
         let mut told = Told::All;
         for hooks in self.wanting(hook) {
-            match self.tell_one(hook, hooks, notice).await {
-                Told::All => {}
-                other => told = other,
-            }
+            told = told.and(self.tell_one(hook, hooks, notice).await);
         }
         told
     }
@@ -168,6 +178,65 @@ impl Default for Chain {
         Self {
             links: Vec::new(),
             timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use async_trait::async_trait;
+    use http::StatusCode;
+
+    use super::*;
+    use crate::{
+        hooks::EventKind,
+        protocol::{Length, Upload},
+    };
+
+    /// What a hook does with progress.
+    #[derive(Debug, Clone, Copy)]
+    enum Does {
+        Nothing,
+        Stop(StatusCode),
+        Panic,
+    }
+
+    #[async_trait]
+    impl Hooks for Does {
+        async fn post_receive(&self, _: &Notice) -> Result<(), Rejection> {
+            match self {
+                Self::Nothing => Ok(()),
+                Self::Stop(status) => Err(Rejection::new(*status)),
+                Self::Panic => panic!("this hook panics"),
+            }
+        }
+    }
+
+    async fn told(hooks: &[Does]) -> Told {
+        let mut chain = Chain::default();
+        for hook in hooks {
+            chain.push(*hook);
+        }
+        let upload = Upload::new("a".parse().unwrap(), Length::Known(7), UNIX_EPOCH);
+        let notice = Notice::new(EventKind::Progress, &upload, None);
+        chain.tell(Hook::PostReceive, &notice).await
+    }
+
+    #[tokio::test]
+    async fn the_first_who_wants_no_more_has_the_say_whatever_others_do() {
+        let stop = |status| Told::Stop(Rejection::new(status));
+        let [first, second] = [StatusCode::GONE, StatusCode::CONFLICT];
+        for (hooks, expected) in [
+            (vec![Does::Nothing, Does::Nothing], Told::All),
+            (vec![Does::Panic, Does::Nothing], Told::NotAll),
+            (vec![Does::Stop(first), Does::Nothing], stop(first)),
+            (vec![Does::Stop(first), Does::Panic], stop(first)),
+            (vec![Does::Stop(first), Does::Stop(second)], stop(first)),
+            (vec![Does::Panic, Does::Stop(second)], stop(second)),
+        ] {
+            assert_eq!(told(&hooks).await, expected, "{hooks:?}");
         }
     }
 }

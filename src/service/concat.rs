@@ -1,11 +1,13 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
 
 use super::{
     ConcatParts, TusService,
     engine::refusal,
     maintain::give_turns,
+    observe,
     session::{Claim, Takeover},
 };
 use crate::{
@@ -129,11 +131,13 @@ impl TusService {
         };
         let (tus, id) = (self.clone(), upload.id.clone());
         let stop = self.engine.stop.clone();
-        let joining = self.engine.tasks.spawn(async move {
+        let span = observe::background("join", &id, self.request.as_deref());
+        let joining = async move {
             // What is cut here is taken up again at the next start.
             stop.run_until_cancelled(tus.join_unless_ended(claim, &id))
                 .await
-        });
+        };
+        let joining = self.engine.tasks.spawn(joining.instrument(span));
         match timeout_at(until, joining).await {
             Ok(Ok(Some(Ok(joined)))) => Ok(joined),
             Ok(Ok(Some(Err(refusal)))) => {

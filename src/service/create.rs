@@ -100,7 +100,6 @@ impl TusService {
         })?;
         let id = UploadId::from_random(u128::from_ne_bytes(bits));
         let mut upload = Upload::new(id, create.length, SystemTime::now());
-        observe::drafted(&upload);
         upload.metadata = create.metadata;
         upload.kind = create.kind;
         let expires = self.config.offer.offers(Extension::Expiration);
@@ -122,6 +121,7 @@ impl TusService {
                 key.map_err(|_| Error::InvalidKey)?
             }
         };
+        observe::drafted(&upload);
         Ok(upload)
     }
 

@@ -1,11 +1,12 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
 };
 
+use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -31,7 +32,7 @@ pub(super) struct Engine {
     pub(super) tasks: TaskTracker,
     /// Ends all writers, and the sweeper.
     pub(super) stop: CancellationToken,
-    pub(super) started: OnceLock<()>,
+    pub(super) sweeper: Mutex<Option<JoinHandle<()>>>,
     /// All final uploads that wait for parts are known.
     pub(super) known: CancellationToken,
     /// Final uploads whose parts are no more.
@@ -53,7 +54,7 @@ impl Engine {
             sessions: Arc::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
-            started: OnceLock::new(),
+            sweeper: Mutex::default(),
             known: CancellationToken::new(),
             joined: Joined::default(),
             bus: Bus::default(),

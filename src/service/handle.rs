@@ -29,18 +29,20 @@ impl TusService {
         };
         let dialect = Dialect::of(&request);
         let parsed = dialect.parse(&request, &self.config.offer);
-        let watched = parsed.map(|operation| (observe::Watch::new(&operation, &head), operation));
+        let watch = observe::Watch::new(parsed.as_ref().ok(), &head);
         let method = head.method.clone();
-        let preflight = matches!(watched, Ok((_, Operation::Discover)))
+        let preflight = matches!(parsed, Ok(Operation::Discover))
             && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if self.config.wants_requests() && !preflight {
             self.request = Some(Arc::new(route::as_sent(head)));
         }
-        let (answer, bytes) = match watched {
-            Ok((watch, operation)) => watch.over(self.permitted(operation, body, &route)).await,
-            Err(error) => (refuse(body, error), TusBody::default()),
+        let answering = async {
+            match parsed {
+                Ok(operation) => self.permitted(operation, body, &route).await,
+                Err(error) => (refuse(body, error), TusBody::default()),
+            }
         };
-        observe::answered(&answer);
+        let (answer, bytes) = watch.over(answering).await;
         let (mut response, text) = dialect.render(&answer, &self.config.offer).into_parts();
         mark.apply(&mut response.headers);
         if let Some(finished) = answer.as_ref().ok().and_then(FinishedUpload::of) {

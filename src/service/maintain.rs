@@ -1,11 +1,12 @@
 use std::{
     collections::HashSet,
-    sync::{Arc, Weak},
+    sync::{Arc, TryLockError, Weak},
     time::{Duration, SystemTime},
 };
 
 use futures::{StreamExt, stream};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::{TusService, config::Config, engine::Engine, observe};
 use crate::{
@@ -103,27 +104,48 @@ impl TusService {
             if self.engine.is_vetoed(&upload.id) {
                 return;
             }
-            if upload.is_pending_final() {
-                // Why it is not joined is logged where it is tried.
-                let _ = self.inspect_final(upload).await;
-            } else if let Err(refusal) = self.settle_unclaimed(upload).await {
-                tracing::warn!(error = %refusal.error, "an upload could not be finished");
-            }
+            let span = observe::background("recover", &upload.id, None);
+            self.end(upload).instrument(span).await;
         });
         placing.await;
+    }
+
+    /// Ends one upload that was interrupted.
+    async fn end(&self, upload: Upload) {
+        if upload.is_pending_final() {
+            // Why it is not joined is logged where it is tried.
+            let _ = self.inspect_final(upload).await;
+        } else if let Err(refusal) = self.settle_unclaimed(upload).await {
+            tracing::warn!(error = %refusal.error, "an upload could not be finished");
+        }
     }
 
     /// Starts what runs in the background now, and not only with the first request: [`recover`] and
     /// [`sweep`], again and again. It ends with the last clone of the service, or its shutdown.
     ///
+    /// It runs in the runtime of whoever starts it, and ends with that: a worker of actix-web has one of
+    /// its own. The next request, or call of this, starts it again. Once is enough, and more do nothing.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    ///
     /// [`recover`]: Self::recover
     /// [`sweep`]: Self::sweep
     pub fn start(&self) {
-        self.engine.started.get_or_init(|| {
-            observe::described();
-            let (engine, config) = (Arc::downgrade(&self.engine), Arc::clone(&self.config));
-            tokio::spawn(maintain(engine, config));
-        });
+        let mut sweeper = match self.engine.sweeper.try_lock() {
+            Ok(sweeper) => sweeper,
+            // Somebody called this outside of a runtime.
+            Err(TryLockError::Poisoned(sweeper)) => sweeper.into_inner(),
+            // Somebody else is here just now.
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let runs = sweeper.as_ref().is_some_and(|task| !task.is_finished());
+        if runs || self.engine.stop.is_cancelled() {
+            return;
+        }
+        observe::described();
+        let (engine, config) = (Arc::downgrade(&self.engine), Arc::clone(&self.config));
+        *sweeper = Some(tokio::spawn(maintain(engine, config)));
     }
 
     /// Ends all writers, whose clients are told 503 and where to go on, and waits until everything that

@@ -154,13 +154,10 @@ impl<'p> Pump<'p> {
                 Err(Error::Interrupted)
             }
             End::Complete => self.verify(),
-            End::Refused(error) => {
-                observe::ended(&error);
-                Err(error)
-            }
+            End::Refused(error) => Err(error),
             End::Failed(error) => Err(refusal(error)),
         };
-        self.conclude(outcome).await
+        self.conclude(outcome).await.inspect_err(observe::ended)
     }
 
     async fn receive(&mut self, body: &mut RequestBody) -> End {

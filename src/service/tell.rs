@@ -12,8 +12,9 @@ use tokio::{
     sync::{Semaphore, oneshot},
     time::{Duration, Instant},
 };
+use tracing::Instrument;
 
-use super::{TusService, chain::Told};
+use super::{TusService, chain::Told, observe};
 use crate::{
     hooks::{EventId, EventKind, Hook, Notice},
     protocol::{Announcement, Upload, UploadId},
@@ -175,8 +176,10 @@ impl TusService {
 
     /// Tells of one upload what there is to be told, in its order.
     async fn tell_all(&self, id: UploadId) {
-        while let Some(item) = self.engine.telling.next(&id) {
-            self.deliver(item).await;
+        let mut queue = self.engine.telling.queue(id);
+        while let Some(item) = queue.next() {
+            let span = observe::background("tell", &queue.id, item.notice.request.as_deref());
+            self.deliver(item).instrument(span).await;
         }
     }
 
@@ -201,18 +204,16 @@ impl TusService {
             None => self.announced(&notice).await,
             // What else there is to be told of the upload does not wait for whoever reads events.
             Some(receipt) => {
-                self.engine.telling.held().insert(notice.id.clone());
-                let tus = self.clone();
+                let held = Held::new(self.clone(), notice);
                 self.engine.tasks.spawn(async move {
                     let received = tokio::select! {
                         biased;
                         received = receipt => received.is_ok(),
-                        () = tus.engine.stop.cancelled() => false,
+                        () = held.tus.engine.stop.cancelled() => false,
                     };
                     if received {
-                        tus.announced(&notice).await;
+                        held.tus.announced(&held.notice).await;
                     }
-                    tus.engine.telling.held().remove(&notice.id);
                 });
             }
         }
@@ -250,20 +251,71 @@ impl TusService {
     }
 }
 
-impl Telling {
-    /// The next thing to be told of an upload; when there is none, its queue is forgotten.
-    fn next(&self, id: &UploadId) -> Option<Item> {
-        let mut queues = self.queues();
-        let item = queues.get_mut(id)?.pop_front();
+/// The queue of one upload, while it is worked on.
+///
+/// A runtime that ends drops the task that does. What it has not told is forgotten then, so that the next
+/// thing starts another task; what is kept with the upload is told by that.
+struct Queue<'t> {
+    telling: &'t Telling,
+    id: UploadId,
+    ended: bool,
+}
+
+impl Queue<'_> {
+    /// The next thing to be told; when there is none, the queue ends.
+    fn next(&mut self) -> Option<Item> {
+        let mut queues = self.telling.queues();
+        let item = queues.get_mut(&self.id)?.pop_front();
         match item {
             Some(_) => {
-                self.waiting.fetch_sub(1, Relaxed);
+                self.telling.waiting.fetch_sub(1, Relaxed);
             }
             None => {
-                queues.remove(id);
+                queues.remove(&self.id);
+                self.ended = true;
             }
         }
         item
+    }
+}
+
+impl Drop for Queue<'_> {
+    fn drop(&mut self) {
+        // One that has ended may be another task's by now.
+        if !self.ended
+            && let Some(untold) = self.telling.queues().remove(&self.id)
+        {
+            self.telling.waiting.fetch_sub(untold.len(), Relaxed);
+        }
+    }
+}
+
+/// A finish that subscribers have, and that is told to nobody else until this is dropped.
+struct Held {
+    tus: TusService,
+    notice: Notice,
+}
+
+impl Held {
+    fn new(tus: TusService, notice: Notice) -> Self {
+        tus.engine.telling.held().insert(notice.id.clone());
+        Self { tus, notice }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.tus.engine.telling.held().remove(&self.notice.id);
+    }
+}
+
+impl Telling {
+    fn queue(&self, id: UploadId) -> Queue<'_> {
+        Queue {
+            telling: self,
+            id,
+            ended: false,
+        }
     }
 
     /// Whether the finish of an upload is being told, or dealt with.

@@ -1,7 +1,7 @@
 use super::{TusService, engine::refusal, handle::Answer, observe, session::Takeover};
 use crate::{
     hooks::{EventKind, Hook, Rejection, Termination},
-    protocol::{Error, Outcome, Upload, UploadId},
+    protocol::{Error, Outcome, Reply, Upload, UploadId},
 };
 
 impl TusService {
@@ -11,25 +11,27 @@ impl TusService {
         let tus = self.clone();
         self.detached(async move {
             // Before anybody is disturbed.
-            tus.pre_terminate(&found).await?;
+            let reply = tus.pre_terminate(&found).await?;
             let _claim = tus.claim(&id, Takeover::Always(Error::Superseded)).await?;
             // Somebody else may have been faster.
             let upload = tus.load(&id).await?;
             tus.remove(&upload, EventKind::Terminated).await?;
             observe::terminated(&id);
-            Ok(Outcome::Terminated)
+            Ok(Outcome::Terminated.with(reply))
         })
         .await
     }
 
-    async fn pre_terminate(&self, upload: &Upload) -> Result<(), Error> {
-        match self.request.as_deref() {
-            Some(request) if self.config.hooks.wants(Hook::PreTerminate) => {
-                let termination = Termination::new(request, upload);
-                self.config.hooks.pre_terminate(&termination).await
-            }
-            _ => Ok(()),
+    /// What the application adds to the answer, if it lets an upload be removed.
+    async fn pre_terminate(&self, upload: &Upload) -> Result<Reply, Error> {
+        let mut reply = Reply::default();
+        if let Some(request) = self.request.as_deref()
+            && self.config.hooks.wants(Hook::PreTerminate)
+        {
+            let mut termination = Termination::new(request, upload, &mut reply);
+            self.config.hooks.pre_terminate(&mut termination).await?;
         }
+        Ok(reply)
     }
 
     /// Ends an upload of which the application wants no more, with what it says to whoever writes.

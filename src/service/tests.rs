@@ -1,6 +1,9 @@
 //! What cannot be brought about over a socket: bodies whose frames and errors come at chosen moments.
 
 mod lazy;
+mod runtimes;
+#[cfg(feature = "metrics")]
+mod takeovers;
 
 use std::convert::Infallible;
 

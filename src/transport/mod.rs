@@ -1,49 +1,35 @@
-//! How this crate connects to servers that are no tus servers: stores, and those that are asked for hooks.
-//! TCP, and rustls where the URL says `https`; HTTP/1.1.
+//! How this crate connects to servers: stores, those that are asked for hooks, and those of the client. TCP, and
+//! rustls where the URL says `https`.
 
-use std::{sync::Arc, time::Duration};
+#[cfg(any(feature = "_cloud", feature = "webhook"))]
+mod connector;
 
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use std::sync::Arc;
+
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+#[cfg(any(feature = "client", feature = "webhook"))]
+use rustls::pki_types::{
+    CertificateDer,
+    pem::{self, PemObject},
+};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier, crypto::ring};
 
-/// Makes the connections of a [`hyper_util::client::legacy::Client`].
-pub(crate) type Connector = HttpsConnector<HttpConnector>;
+#[cfg(any(feature = "_cloud", feature = "webhook"))]
+pub(crate) use self::connector::{Connector, Schemes, connector};
 
-/// Which URLs are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Schemes {
-    #[cfg_attr(not(feature = "_cloud"), allow(dead_code))]
-    Https,
-    HttpAndHttps,
-}
-
-/// Connects within this time, or as long as the operating system tries.
-pub(crate) fn connector(
-    tls: ClientConfig,
-    schemes: Schemes,
-    connect_timeout: Option<Duration>,
-) -> Connector {
+/// TCP below TLS, or alone; a small request goes out at once.
+pub(crate) fn tcp() -> HttpConnector {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    tcp.set_connect_timeout(connect_timeout);
-    let builder = HttpsConnectorBuilder::new().with_tls_config(tls);
-    let builder = match schemes {
-        Schemes::Https => builder.https_only(),
-        Schemes::HttpAndHttps => builder.https_or_http(),
-    };
-    builder.enable_http1().wrap_connector(tcp)
+    tcp
 }
 
-/// TLS 1.2 and 1.3 with servers that one of these authorities knows.
-pub(crate) fn tls(roots: RootCertStore) -> ClientConfig {
-    // Named, for a program may have more than one provider.
+/// TLS 1.2 and 1.3 by ring, which is named, for a program may have more than one provider.
+pub(crate) fn tls() -> ConfigBuilder<ClientConfig, WantsVerifier> {
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring speaks TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
 }
 
 /// Whom the operating system trusts, or the file in `SSL_CERT_FILE`. Reads files; none may be found.
@@ -52,7 +38,18 @@ pub(crate) fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
+        // A container without certificates, and perhaps a server without TLS.
         tracing::debug!(errors = ?found.errors, "the system trusts no certificate");
     }
     roots
+}
+
+/// The certificates in a PEM, of which there is at least one.
+#[cfg(any(feature = "client", feature = "webhook"))]
+pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, pem::Error> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
+    match found.is_empty() {
+        true => Err(pem::Error::NoItemsFound),
+        false => Ok(found),
+    }
 }

@@ -1,5 +1,11 @@
 //! Log lines.
 
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
+
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -125,6 +131,93 @@ fn what_an_operation_logs_names_it_its_upload_and_its_request() {
         );
         assert!(!text.contains(&long), "{text}");
     }
+}
+
+/// Of the service; the program tells its address all the same.
+const WARNINGS: &str = "warn,tus=info";
+
+/// The first line with this message, once it is there.
+#[track_caller]
+fn json_line(server: &Program, message: &str) -> Value {
+    let line = server.line(&format!("\"message\":\"{message}\""));
+    serde_json::from_str(&line).unwrap()
+}
+
+#[test]
+fn what_is_refused_names_its_request_and_its_upload_if_it_makes_sense() {
+    let server = Program::serve("memory://", &["--log-format", "json", "--log", "debug"]);
+    let upload = Request::create(5).send(server.address).location();
+    let id = upload.rsplit('/').next().unwrap();
+    let patch = Request::patch(&upload, 9, b"hello").header("X-Request-Id", "first");
+    assert_eq!(patch.send(server.address).status, 409);
+    let line = json_line(&server, "refused");
+    assert_eq!(line["span"]["operation"], "append", "{line}");
+    assert_eq!(line["span"]["upload"], id, "{line}");
+    assert_eq!(line["span"]["request_id"], "first", "{line}");
+
+    let server = Program::serve("memory://", &["--log-format", "json", "--log", "debug"]);
+    let odd = Request::new("POST", "/files").header("X-Request-Id", "second");
+    assert_eq!(odd.send(server.address).status, 400);
+    let line = json_line(&server, "refused");
+    assert_eq!(line["span"]["request_id"], "second", "{line}");
+    assert_eq!(line["span"]["operation"], Value::Null, "{line}");
+}
+
+#[test]
+fn a_warning_names_its_upload_also_if_nothing_less_is_logged() {
+    let dir = tempdir().unwrap();
+    let server = Program::serve(dir.path(), &["--log-format", "json", "--log", WARNINGS]);
+    let upload = Request::create(5).send(server.address).location();
+    let id = upload.rsplit('/').next().unwrap();
+    for file in files(dir.path()) {
+        fs::write(file, "no record").unwrap();
+    }
+    let head = Request::new("HEAD", &upload).header("X-Request-Id", "third");
+    assert_eq!(head.send(server.address).status, 500);
+    let line = json_line(&server, "the storage failed");
+    assert_eq!(line["span"]["upload"], id, "{line}");
+    assert_eq!(line["span"]["operation"], "inspect", "{line}");
+    assert_eq!(line["span"]["request_id"], "third", "{line}");
+}
+
+#[test]
+fn what_is_told_in_the_background_names_its_upload_and_the_request_it_goes_back_to() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let hooks = format!("http://{}/", nobody.local_addr().unwrap());
+    drop(nobody);
+    let args = [
+        "--log-format",
+        "json",
+        "--log",
+        WARNINGS,
+        "--hooks-http",
+        &hooks,
+        "--hooks-http-retry",
+        "1",
+        "--hooks-enabled-events",
+        "post-create",
+    ];
+    let server = Program::serve("memory://", &args);
+    let create = Request::create(5).header("X-Request-Id", "fourth");
+    let upload = create.send(server.address).location();
+    let line = json_line(&server, "the hook server could not be asked");
+    let span = &line["span"];
+    assert_eq!(span["operation"], "tell", "{line}");
+    assert_eq!(span["upload"], upload.rsplit('/').next().unwrap(), "{line}");
+    assert_eq!(span["request_id"], "fourth", "{line}");
+}
+
+/// All files below a directory.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files(&path)),
+            false => found.push(path),
+        }
+    }
+    found
 }
 
 #[test]

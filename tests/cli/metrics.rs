@@ -1,6 +1,12 @@
 //! Numbers for Prometheus.
 
-use crate::support::{Program, Request};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    thread,
+};
+
+use crate::support::{Answer, Program, Request, eventually};
 
 /// The value in the one line that has a name and all of these labels.
 #[track_caller]
@@ -133,4 +139,124 @@ fn numbers_are_shown_where_they_are_asked_for() {
         404,
         "no uploads there"
     );
+}
+
+fn metrics(server: &Program) -> String {
+    let metrics = Request::new("GET", "/metrics").send(server.admin());
+    metrics.text().to_owned()
+}
+
+#[test]
+fn writers_are_counted_while_they_write_and_those_that_are_taken_over() {
+    let server = Program::serve("memory://", &["--admin-listen", "127.0.0.1:0"]);
+    let upload = Request::create(10).send(server.address).location();
+    let patch = Request::patch(&upload, 0, b"");
+    let mut writer = patch.announce(server.address, 10);
+    writer.write_all(b"hel").unwrap();
+    eventually("three bytes", || {
+        let head = Request::new("HEAD", &upload).send(server.address);
+        (head.offset() == 3).then_some(())
+    });
+    let text = metrics(&server);
+    assert_eq!(value(&text, "tus_writers", &[]), 1.0, "{text}");
+    assert_eq!(value(&text, "tus_takeovers_total", &[]), 0.0);
+
+    let newer = Request::patch(&upload, 3, b"lo worl").send(server.address);
+    assert_eq!(newer.status, 204);
+    assert_eq!(Answer::read(writer).status, 409);
+    let text = metrics(&server);
+    assert_eq!(value(&text, "tus_takeovers_total", &[]), 1.0, "{text}");
+    eventually("no writers", || {
+        (value(&metrics(&server), "tus_writers", &[]) == 0.0).then_some(())
+    });
+}
+
+#[test]
+fn what_has_expired_is_counted_with_its_bytes() {
+    let args = [
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--expires-after",
+        "100ms",
+        "--sweep-every",
+        "20ms",
+    ];
+    let server = Program::serve("memory://", &args);
+    let create = Request::create(10).body(b"hello");
+    assert_eq!(create.send(server.address).status, 201);
+    let text = eventually("the end of the upload", || {
+        let text = metrics(&server);
+        (value(&text, "tus_uploads_expired_total", &[]) > 0.0).then_some(text)
+    });
+    assert_eq!(value(&text, "tus_uploads_expired_total", &[]), 1.0);
+    assert_eq!(value(&text, "tus_bytes_reclaimed_total", &[]), 5.0);
+    assert!(value(&text, "tus_sweeps_total", &[]) > 0.0, "{text}");
+    // Nobody has terminated it.
+    assert_eq!(value(&text, "tusd_uploads_terminated", &[]), 0.0);
+}
+
+#[test]
+fn calls_of_hooks_are_counted_and_those_that_failed() {
+    const CREATED: &[&str] = &["hooktype=\"pre-create\""];
+    for (answer, status, errors) in [
+        ("200 OK", 201, None),
+        ("500 Internal Server Error", 500, Some(1.0)),
+    ] {
+        let hooks = format!("http://{}/", hook_server(answer));
+        let args = [
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--hooks-http",
+            &hooks,
+            "--hooks-http-retry",
+            "1",
+            "--hooks-enabled-events",
+            "pre-create",
+        ];
+        let server = Program::serve("memory://", &args);
+        assert_eq!(Request::create(1).send(server.address).status, status);
+        let text = metrics(&server);
+        let called = value(&text, "tusd_hook_invocations_total", CREATED);
+        assert_eq!(called, 1.0, "{answer}\n{text}");
+        let failed = text
+            .contains("tusd_hook_errors_total{")
+            .then(|| value(&text, "tusd_hook_errors_total", CREATED));
+        assert_eq!(failed, errors, "{answer}\n{text}");
+    }
+}
+
+/// A hook server that answers everything with this status.
+fn hook_server(status: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            read_request(&mut stream);
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\
+                 Connection: close\r\n\r\n{{}}"
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    address
+}
+
+fn read_request(stream: &mut TcpStream) {
+    let mut bytes = Vec::new();
+    let mut piece = [0; 4096];
+    let is_whole = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let lower = head.to_ascii_lowercase();
+        let (_, length) = lower.split_once("content-length: ")?;
+        let length: usize = length.lines().next()?.parse().ok()?;
+        Some(body.len() >= length)
+    };
+    while is_whole(&bytes) != Some(true) {
+        let len = stream.read(&mut piece).unwrap();
+        assert_ne!(len, 0, "half a request");
+        bytes.extend_from_slice(&piece[..len]);
+    }
 }

@@ -6,11 +6,13 @@ use std::{
 };
 
 use actix_web::{HttpMessage, dev::Service, error::ErrorRequestTimeout, web};
+use futures::StreamExt;
 use tower_tus::{
     TusService,
     actix::scope,
+    hooks::{Rejection, RemoteAddr},
     service::FinishedUpload,
-    storage::{FileStorage, MemoryStorage},
+    storage::{FileStorage, MemoryStorage, Storage},
 };
 
 use crate::support::{Request, Site, content, sha1, wait};
@@ -73,6 +75,32 @@ async fn what_a_middleware_has_found_reaches_the_request() {
     site.client().create(4).await;
     let localhost = Some("127.0.0.1".to_owned());
     assert_eq!(*seen.lock().unwrap(), [(Some(Account(7)), localhost, None)]);
+}
+
+#[tokio::test]
+async fn the_address_of_the_connection_is_there_for_hooks() {
+    let tus = tus().authorize(|access| match access.request.extensions.get() {
+        Some(RemoteAddr(peer)) if peer.ip().is_loopback() => Ok(()),
+        _ => Err(Rejection::forbidden()),
+    });
+    served(tus).client().create(4).await;
+}
+
+/// Its workers have runtimes of their own, which end with it.
+#[tokio::test]
+async fn the_sweeper_goes_on_in_the_next_server() {
+    let storage = MemoryStorage::new();
+    let tus = TusService::new(storage.clone())
+        .expires_after(Duration::from_millis(100))
+        .sweep_every(Duration::from_millis(20));
+    for _ in 0..2 {
+        let site = served(tus.clone());
+        site.client().create(4).await;
+        wait::until_true("it to be swept", async || {
+            storage.list().next().await.is_none()
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -4,14 +4,16 @@ use axum::{
     Extension, Json, Router,
     extract::State,
     handler::{Handler, HandlerWithoutStateExt},
-    http::{HeaderMap, StatusCode},
-    response::IntoResponse,
+    http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE},
+    middleware::map_response,
+    response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 use tower::Layer;
 use tower_tus::{
     TusService,
     axum::{FinishedLayer, FinishedUpload},
+    hooks::{Finish, Hooks, Rejection},
     storage::MemoryStorage,
 };
 
@@ -120,6 +122,77 @@ async fn a_handler_with_nothing_to_say_leaves_the_answer_as_it_was() {
     let answer = client.patch(&url, 0, b"data").await.expect(204);
     assert_eq!(answer.offset(), Some(4));
     assert_eq!(answer.header("Content-Length"), None);
+}
+
+/// Answers the last request by itself.
+#[derive(Debug)]
+struct Shaping;
+
+#[async_trait::async_trait]
+impl Hooks for Shaping {
+    async fn pre_finish(&self, finish: &mut Finish<'_>) -> Result<(), Rejection> {
+        let json = HeaderValue::from_static("application/json");
+        finish.reply().headers.insert(CONTENT_TYPE, json);
+        finish.reply().body = "{\"of\": \"the hook\"}".into();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_handler_with_nothing_to_say_leaves_what_a_hook_has_said() {
+    async fn silent(_: FinishedUpload) -> [(&'static str, &'static str); 1] {
+        [("x-own", "yes")]
+    }
+
+    let uploads = FinishedLayer::new(silent.into_service()).layer(tus().hooks(Shaping));
+    let app: Router = Router::new().nest_service("/files", uploads);
+    let site = Site::serve(app);
+    let client = site.client();
+    let url = client.create(4).await;
+    let answer = client.patch(&url, 0, b"data").await.expect(200);
+    assert_eq!(answer.header("Content-Type"), Some("application/json"));
+    assert_eq!(answer.body, b"{\"of\": \"the hook\"}");
+    assert_eq!(answer.header("X-Own"), Some("yes"));
+    assert_eq!(answer.offset(), Some(4));
+}
+
+#[tokio::test]
+async fn a_handler_that_has_something_to_say_is_heard_instead_of_a_hook() {
+    async fn says(_: FinishedUpload) -> &'static str {
+        "of the handler"
+    }
+
+    let uploads = FinishedLayer::new(says.into_service()).layer(tus().hooks(Shaping));
+    let app: Router = Router::new().nest_service("/files", uploads);
+    let site = Site::serve(app);
+    let client = site.client();
+    let url = client.create(4).await;
+    let answer = client.patch(&url, 0, b"data").await.expect(200);
+    let text = Some("text/plain; charset=utf-8");
+    assert_eq!(answer.header("Content-Type"), text);
+    assert_eq!(answer.body, b"of the handler");
+}
+
+#[tokio::test]
+async fn a_layer_around_finds_the_finished_upload_too() {
+    async fn silent(_: FinishedUpload) {}
+
+    let uploads = FinishedLayer::new(silent.into_service()).layer(tus());
+    let told = map_response(async |mut answer: Response| {
+        if let Some(FinishedUpload(upload)) = answer.extensions().get().cloned() {
+            let offset = upload.offset.into();
+            answer.headers_mut().insert("x-finished", offset);
+        }
+        answer
+    });
+    let app: Router = Router::new().nest_service("/files", uploads).layer(told);
+    let site = Site::serve(app);
+    let client = site.client();
+    let url = client.create(4).await;
+    let first = client.patch(&url, 0, b"da").await.expect(204);
+    assert_eq!(first.header("X-Finished"), None);
+    let last = client.patch(&url, 2, b"ta").await.expect(204);
+    assert_eq!(last.header("X-Finished"), Some("4"));
 }
 
 #[tokio::test]

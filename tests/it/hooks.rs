@@ -14,7 +14,7 @@ use http::{StatusCode, header::WWW_AUTHENTICATE};
 use tokio_util::sync::CancellationToken;
 use tower_tus::{
     TusService,
-    hooks::{Finish, Hook, Hooks, Notice, Rejection, Undelivered},
+    hooks::{Access, Finish, Hook, Hooks, Notice, Rejection, Undelivered},
     protocol::{self, Limits, Metadata},
     storage,
 };
@@ -485,7 +485,7 @@ async fn a_refused_delete_disturbs_no_writer() {
     impl Hooks for Keep {
         async fn pre_terminate(
             &self,
-            _: &tower_tus::hooks::Termination<'_>,
+            _: &mut tower_tus::hooks::Termination<'_>,
         ) -> Result<(), Rejection> {
             Err(Rejection::forbidden())
         }
@@ -653,4 +653,47 @@ async fn a_shutdown_waits_for_what_is_being_told() {
     tokio::time::timeout(wait::DEADLINE, shutdown)
         .await
         .unwrap();
+}
+
+/// Refuses all, but wants to be asked nothing.
+#[derive(Debug)]
+struct Unasked;
+
+#[async_trait::async_trait]
+impl Hooks for Unasked {
+    fn wants(&self, _: Hook) -> bool {
+        false
+    }
+
+    async fn authorize(&self, _: &Access<'_>) -> Result<(), Rejection> {
+        Err(Rejection::forbidden())
+    }
+}
+
+#[tokio::test]
+async fn hooks_behind_pointers_are_called_as_those_without() {
+    let (plain, behind) = (Recorder::default(), Recorder::default());
+    let (hooks, chosen) = (plain.clone(), behind.clone());
+    let server = Server::with(move |tus| {
+        let shared: Arc<dyn Hooks> = Arc::new(chosen.clone());
+        let boxed: Box<dyn Hooks> = Box::new(shared);
+        let unasked: Box<dyn Hooks> = Box::new(Arc::new(Unasked));
+        tus.progress_interval(Duration::ZERO)
+            .hooks(hooks.clone())
+            .hooks(boxed)
+            .hooks(unasked)
+            .hooks(())
+    });
+    let client = server.client();
+    let url = client.upload(b"abc").await;
+    client.delete(&url).await.expect(204);
+    wait::until_true("the last of them", async || {
+        behind.of(&url).contains(&"post-terminate")
+    })
+    .await;
+    assert_eq!(behind.calls(), plain.calls());
+    for hook in Hook::ALL {
+        let called = behind.calls().iter().any(|call| call.hook == hook.name());
+        assert!(called, "{}", hook.name());
+    }
 }

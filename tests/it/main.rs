@@ -28,7 +28,9 @@
 //! - `framing`: HTTP/1.1 itself (ROB)
 //! - `faults`: storages that are full, stand still or fail
 //! - `hooks`: what the application decides, and is told
+//! - `stopped`: the application stops an upload while it comes
 //! - `webhook`: a server over HTTP decides, and is told (feature `webhook`)
+//! - `webhook_tls`: the same with a private authority
 //! - `owners`: uploads that belong to somebody, and what each may have
 //! - `events`: what happens is told, also after a crash
 //! - `pitfalls`: what other servers do wrong
@@ -90,3 +92,5 @@ mod support;
 mod termination;
 #[cfg(feature = "webhook")]
 mod webhook;
+#[cfg(feature = "webhook")]
+mod webhook_tls;

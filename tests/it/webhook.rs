@@ -14,14 +14,15 @@ use tower::{Layer, Service};
 use tower_tus::{
     TusService,
     hooks::{
-        Hook,
-        webhook::{RemoteAddr, Secret, StorageInfo, Webhook},
+        Hook, RemoteAddr,
+        webhook::{Secret, StorageInfo, Webhook},
     },
     storage::MemoryStorage,
 };
 
 use crate::support::{
-    Asked, HookServer, OCTETS, Request, Saying, Server, Site, base64, content, key_of, listen, wait,
+    Asked, Front, HookServer, OCTETS, Request, Saying, Server, Site, base64, content, key_of,
+    listen, wait,
 };
 
 /// Does not wait long.
@@ -56,13 +57,16 @@ fn only(event: &'static str, saying: Saying) -> HookServer {
     })
 }
 
-/// What a hook server reads of a request, but for the header.
+/// What a hook server reads of a request, but for the header; and the address, where a framework tells it.
 fn without_header(asked: &Asked) -> Value {
     let mut message = asked.json();
-    message["Event"]["HTTPRequest"]
-        .as_object_mut()
-        .unwrap()
-        .remove("Header");
+    let request = message["Event"]["HTTPRequest"].as_object_mut().unwrap();
+    request.remove("Header");
+    if Front::current().tells_addresses() {
+        let address = request.insert("RemoteAddr".to_owned(), "".into());
+        let address = address.unwrap();
+        assert!(address.as_str().unwrap().starts_with("127.0.0.1:"));
+    }
     message
 }
 
@@ -302,6 +306,19 @@ async fn a_hook_server_keeps_an_upload_from_being_removed() {
     let refused = server.client().delete(&url).await.expect(409);
     assert_eq!(refused.body, b"in use");
     server.assert_stored(&url, b"abc").await;
+}
+
+#[tokio::test]
+async fn a_hook_server_adds_to_the_answer_of_a_delete() {
+    let yes = json!({"HTTPResponse": {"Header": {"X-Removed": "yes"}, "Body": "it is gone"}});
+    let hooks = only("pre-terminate", Saying::Json(yes));
+    let server = serve(of_all(&hooks));
+    let client = server.client();
+    let url = client.upload(b"abc").await;
+    let removed = client.delete(&url).await.expect(200);
+    assert_eq!(removed.body, b"it is gone");
+    assert_eq!(removed.header("X-Removed"), Some("yes"));
+    client.head(&url).await.expect(404);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::{
         Client,
-        connect::{CaptureConnection, HttpConnector, capture_connection},
+        connect::{CaptureConnection, capture_connection},
     },
     rt::{TokioExecutor, TokioTimer},
 };
@@ -26,7 +26,10 @@ use super::{
     proxy::{Proxy, Routes, Unusable},
     tls::Tls,
 };
-use crate::client::{Body, Error, HttpVersion, error::Kind};
+use crate::{
+    client::{Body, Error, HttpVersion, error::Kind},
+    transport,
+};
 
 /// How connections are made and kept.
 #[derive(Debug, Clone)]
@@ -60,9 +63,7 @@ pub(crate) struct Hyper {
 impl Hyper {
     /// Reads the operating system's certificates: not for a thread of the runtime.
     pub(crate) fn new(connections: &Connections) -> Result<Self, Error> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
+        let mut tcp = transport::tcp();
         tcp.set_keepalive(Some(KEEPALIVE));
         let routes = Routes::new(tcp, &connections.proxy);
         let https = HttpsConnectorBuilder::new()

@@ -6,7 +6,7 @@ use rustls::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{
         CertificateDer, PrivateKeyDer, ServerName, UnixTime,
         pem::{self, PemObject},
@@ -14,7 +14,7 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::client::Error;
+use crate::{client::Error, transport};
 
 /// Whom the client trusts, and who it is.
 ///
@@ -106,11 +106,8 @@ impl Tls {
     }
 
     pub(super) fn config(&self) -> Result<ClientConfig, Error> {
-        // Named, for a program may have more than one provider.
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| unreadable("TLS cannot be set up", error))?;
+        let builder = transport::tls();
+        let provider = Arc::clone(builder.crypto_provider());
         let roots = Arc::new(self.trusted());
         let builder = if self.authority == Authority::Required && self.pins.is_empty() {
             builder.with_root_certificates(roots)
@@ -140,15 +137,10 @@ impl Tls {
     }
 
     fn trusted(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        if self.system == SystemRoots::Trusted {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-            if roots.is_empty() {
-                // A container without certificates, and perhaps a server without TLS.
-                tracing::debug!(errors = ?found.errors, "the system trusts no certificate");
-            }
-        }
+        let mut roots = match self.system {
+            SystemRoots::Trusted => transport::system_roots(),
+            SystemRoots::Ignored => RootCertStore::empty(),
+        };
         roots.add_parsable_certificates(self.roots.iter().cloned());
         roots
     }
@@ -167,15 +159,10 @@ impl fmt::Debug for Tls {
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(unreadable(
-            "no certificate in the PEM",
-            pem::Error::NoItemsFound,
-        )),
-        Err(error) => Err(unreadable("a certificate cannot be read", error)),
-    }
+    transport::certificates(pem).map_err(|error| match error {
+        pem::Error::NoItemsFound => unreadable("no certificate in the PEM", error),
+        error => unreadable("a certificate cannot be read", error),
+    })
 }
 
 fn unreadable(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {

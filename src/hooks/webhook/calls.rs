@@ -58,13 +58,14 @@ impl Hooks for Webhook {
         told.map(drop).map_err(Undelivered::new)
     }
 
-    async fn pre_terminate(&self, termination: &Termination<'_>) -> Result<(), Rejection> {
-        let (upload, request) = (termination.upload, Some(termination.request));
+    async fn pre_terminate(&self, termination: &mut Termination<'_>) -> Result<(), Rejection> {
+        let (upload, request) = (termination.upload(), Some(termination.request()));
         let answer = self.ask(Hook::PreTerminate, upload, request).await?;
-        match answer.reject_termination || answer.response.fails() {
-            true => Err(answer.response.into_rejection(NOT_TERMINATED)),
-            false => Ok(()),
+        if answer.reject_termination || answer.response.fails() {
+            return Err(answer.response.into_rejection(NOT_TERMINATED));
         }
+        add(termination.reply(), answer.response.into_reply());
+        Ok(())
     }
 
     async fn post_terminate(&self, notice: &Notice) {

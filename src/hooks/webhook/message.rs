@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{
@@ -10,23 +10,9 @@ use serde::Serialize;
 
 use super::storage_info::StorageInfo;
 use crate::{
-    hooks::Hook,
+    hooks::{Hook, RemoteAddr},
     protocol::{Kind, Length, Upload, UploadId},
 };
-
-/// The address from which a request came, as an extension of it: what a hook server reads as `RemoteAddr`.
-///
-/// Whoever accepts connections puts it there, as `tus serve` does; without it `RemoteAddr` is empty.
-///
-/// ```
-/// use tower_tus::hooks::webhook::RemoteAddr;
-///
-/// # let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1080));
-/// let mut request = http::Request::new(());
-/// request.extensions_mut().insert(RemoteAddr(peer));
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RemoteAddr(pub SocketAddr);
 
 /// What a hook server is told: one message, however often it is sent.
 #[derive(Debug)]

@@ -41,9 +41,10 @@
 //! ```
 //!
 //! An upload that is about to be made has no `ID` and no `Storage`; one of unknown length has the `Size` 0. `Storage`
-//! says where the upload is once it is finished ([`Webhook::storage`]). An upload that is finished without a request,
-//! as after a crash, has an empty `HTTPRequest`. The client's `Authorization` and `Cookie` are sent only if they are
-//! named in [`Webhook::forward_headers`].
+//! says where the upload is once it is finished ([`Webhook::storage`]): with `pre-finish` nothing is there yet. An
+//! upload that is finished without a request, as after a crash, has an empty `HTTPRequest`; and `RemoteAddr` is empty
+//! where nobody has noted it ([`RemoteAddr`](super::RemoteAddr)). The client's `Authorization` and `Cookie` are sent
+//! only if they are named in [`Webhook::forward_headers`].
 //!
 //! # What is answered
 //! To a `pre-` event: 2xx and `application/json`, with as much of this as there is to say. Names may be spelled in any
@@ -51,14 +52,16 @@
 //!
 //! | | counts for | |
 //! |---|---|---|
-//! | `HTTPResponse` `{StatusCode, Body, Header}` | `pre-create`, `pre-finish` | what is added to the answer that the client gets |
-//! | | all `pre-` events | with a status that is none of success: the answer is no |
+//! | `HTTPResponse` `{StatusCode, Body, Header}` | all `pre-` events | what is added to the answer that the client gets |
+//! | | | with a status that is none of success: the answer is no |
 //! | `RejectUpload` | `pre-create` | no, with `HTTPResponse` as answer (400 by default) |
 //! | `RejectTermination` | `pre-terminate` | no, likewise |
 //! | `ChangeFileInfo` `{ID, MetaData}` | `pre-create` | what the upload has instead |
 //! | `ChangeFileInfo` `{Storage: {Path}}` | `pre-create` | the upload's key |
 //!
-//! To a `post-` event any 2xx is enough. `StopUpload` is logged, and does nothing.
+//! To a `post-` event any 2xx is enough. To a `post-receive` there may be `StopUpload`: the upload is removed, and the
+//! request that sends it is answered with `HTTPResponse` (400 by default). If all of its bytes have come meanwhile it is
+//! too late.
 //!
 //! # When it fails
 //! Errors of the network, 429 and 5xx are tried again ([`Webhook::attempts`], [`Webhook::backoff`]). If nothing
@@ -137,7 +140,6 @@ use http::{HeaderMap, HeaderName, Uri};
 
 use self::delivery::Client;
 pub use self::{
-    message::RemoteAddr,
     settings::{InvalidRoots, InvalidUrl},
     signature::{InvalidSecret, Secret},
     storage_info::StorageInfo,

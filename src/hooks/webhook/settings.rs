@@ -5,10 +5,7 @@ use hyper_util::{
     client::legacy,
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{
-    RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::RootCertStore;
 
 use super::{Secret, StorageInfo, Webhook, delivery::Client};
 use crate::{
@@ -196,12 +193,8 @@ impl Webhook {
     /// [`InvalidRoots`] if there is none, or one that cannot be read.
     pub fn only_roots_pem(mut self, pem: &[u8]) -> Result<Self, InvalidRoots> {
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|_| InvalidRoots)?;
+        for certificate in transport::certificates(pem).map_err(|_| InvalidRoots)? {
             roots.add(certificate).map_err(|_| InvalidRoots)?;
-        }
-        if roots.is_empty() {
-            return Err(InvalidRoots);
         }
         self.client = client(roots);
         Ok(self)
@@ -235,8 +228,7 @@ impl fmt::Debug for Webhook {
 }
 
 fn client(roots: RootCertStore) -> Client {
-    let tls = transport::tls(roots);
-    let connector = transport::connector(tls, Schemes::HttpAndHttps, Some(CONNECT));
+    let connector = transport::connector(roots, Schemes::HttpAndHttps, Some(CONNECT));
     legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)

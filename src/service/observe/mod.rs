@@ -9,7 +9,7 @@ mod metrics;
 mod silent;
 
 use http::{HeaderName, request};
-use tracing::{Instrument, Span, debug, field, info_span};
+use tracing::{Instrument, Span, debug, error_span, field};
 
 #[cfg(feature = "metrics")]
 pub(super) use self::metrics::{Received, Writer, described, hook, hook_failed, request};
@@ -20,36 +20,65 @@ pub(super) use self::silent::{Received, Writer, described, hook, hook_failed, re
 use self::metrics as meters;
 #[cfg(not(feature = "metrics"))]
 use self::silent as meters;
-use super::{Swept, handle::Answer};
+use super::{Swept, TusBody, handle::Answer};
 use crate::protocol::{Error, Operation, Upload, UploadId};
 
-/// One operation: a span that names it, its upload and its request, and its time.
+/// One request: a span that names its operation, its upload and itself, and its time.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Watch {
     span: Span,
     /// Ends with this value, also if the client leaves before the answer.
-    _timer: meters::Timer,
+    _timer: Option<meters::Timer>,
 }
 
 impl Watch {
-    pub(super) fn new(operation: &Operation, head: &request::Parts) -> Self {
-        let name = name(operation);
+    /// `None` is a request that makes no sense.
+    pub(super) fn new(operation: Option<&Operation>, head: &request::Parts) -> Self {
+        let name = operation.map(name);
+        let upload = operation.and_then(subject);
         Self {
-            span: info_span!(
-                "tus",
-                operation = name,
-                upload = subject(operation).map(field::display),
-                request_id = request_id(head),
-            ),
-            _timer: meters::Timer::start(name),
+            span: span(name, upload, Some(head)),
+            _timer: name.map(meters::Timer::start),
         }
     }
 
-    /// Does the work of the operation.
-    pub(super) async fn over<T>(self, work: impl Future<Output = T>) -> T {
-        work.instrument(self.span.clone()).await
+    /// Does the work of the request.
+    pub(super) async fn over(
+        self,
+        work: impl Future<Output = (Answer, TusBody)>,
+    ) -> (Answer, TusBody) {
+        let watched = async {
+            let (answer, body) = work.await;
+            answered(&answer);
+            (answer, body)
+        };
+        watched.instrument(self.span.clone()).await
     }
+}
+
+/// A span for what is done about an upload while no request waits for it. The request is the one it
+/// goes back to.
+pub(super) fn background(
+    operation: &'static str,
+    upload: &UploadId,
+    request: Option<&request::Parts>,
+) -> Span {
+    span(Some(operation), Some(upload), request)
+}
+
+/// Of the level of errors: whatever is logged is to have it.
+fn span(
+    operation: Option<&'static str>,
+    upload: Option<&UploadId>,
+    request: Option<&request::Parts>,
+) -> Span {
+    error_span!(
+        "tus",
+        operation,
+        upload = upload.map(field::display),
+        request_id = request.and_then(request_id),
+    )
 }
 
 /// What an operation is called in spans and labels.
@@ -74,13 +103,12 @@ fn subject(operation: &Operation) -> Option<&UploadId> {
     }
 }
 
-/// An upload that is about to be created has its id now.
+/// An upload that is about to be created has its id, and keeps it.
 pub(super) fn drafted(upload: &Upload) {
     Span::current().record("upload", field::display(&upload.id));
 }
 
-/// A request was answered.
-pub(super) fn answered(answer: &Answer) {
+fn answered(answer: &Answer) {
     if let Err(refusal) = answer {
         meters::refused(&refusal.error);
         debug!(error = %refusal.error, "refused");
@@ -102,7 +130,8 @@ pub(super) fn terminated(id: &UploadId) {
     debug!(%id, "upload terminated");
 }
 
-/// A writer was ended by something other than its body.
+/// A writer did not take all of its body: a newer request on this node may have ended it, or one on
+/// another.
 pub(super) fn ended(error: &Error) {
     if *error == Error::Superseded {
         meters::takeover();

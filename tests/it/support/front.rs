@@ -45,6 +45,16 @@ impl Front {
         }
     }
 
+    /// Whether the service sees where a connection comes from.
+    #[cfg(feature = "webhook")]
+    pub(crate) fn tells_addresses(self) -> bool {
+        match self {
+            Self::Hyper | Self::Axum => false,
+            #[cfg(feature = "actix")]
+            Self::Actix => true,
+        }
+    }
+
     /// How many bytes it may forget that it has read, when a connection ends while the storage is busy.
     pub(crate) fn forgets(self) -> u64 {
         match self {

@@ -112,8 +112,8 @@ impl Hooks for Recorder {
         Ok(())
     }
 
-    async fn pre_terminate(&self, termination: &Termination<'_>) -> Result<(), Rejection> {
-        self.asked("pre-terminate", Some(termination.upload));
+    async fn pre_terminate(&self, termination: &mut Termination<'_>) -> Result<(), Rejection> {
+        self.asked("pre-terminate", Some(termination.upload()));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
-use tower_tus::hooks::webhook::RemoteAddr;
+use tower_tus::hooks::RemoteAddr;
 
 #[cfg(unix)]
 use super::socket::Socket;

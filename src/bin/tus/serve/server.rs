@@ -17,7 +17,7 @@ use tokio::{
     time,
 };
 use tokio_util::sync::CancellationToken;
-use tower_tus::hooks::webhook::RemoteAddr;
+use tower_tus::hooks::RemoteAddr;
 use tracing::{debug, error};
 
 use super::{

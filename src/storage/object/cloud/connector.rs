@@ -18,7 +18,7 @@ use object_store::{
         HttpResponseBody, HttpService,
     },
 };
-use rustls::ClientConfig;
+use rustls::RootCertStore;
 
 use super::{
     body::{Limits, Progress, Received, Sent},
@@ -96,7 +96,7 @@ impl Pool {
             true => Schemes::HttpAndHttps,
             false => Schemes::Https,
         };
-        let connector = transport::connector(self.tls()?, schemes, self.connect_timeout);
+        let connector = transport::connector(self.roots()?, schemes, self.connect_timeout);
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new());
         if let Some(timeout) = self.idle_timeout {
@@ -108,7 +108,7 @@ impl Pool {
         Ok(builder.build(connector))
     }
 
-    fn tls(&self) -> Result<ClientConfig> {
+    fn roots(&self) -> Result<RootCertStore> {
         let roots = transport::system_roots();
         if roots.is_empty() {
             if !self.allow_http {
@@ -117,7 +117,7 @@ impl Pool {
             // A container without certificates, and perhaps a store without TLS.
             tracing::warn!("no certificate is trusted: TLS to a store will fail");
         }
-        Ok(transport::tls(roots))
+        Ok(roots)
     }
 }
 
