@@ -11,7 +11,7 @@ use tower_tus::{
 use super::{admin::Page, hooks::Hooks, listen::Listen};
 use crate::{
     log::Format,
-    value::{self, Location, choice},
+    value::{self, Location, choice, discreet},
 };
 
 /// Flags of `tus serve`. Each is also read from the environment: `--max-size` is `TUS_MAX_SIZE`.
@@ -64,7 +64,7 @@ pub(crate) struct Serve {
         env = "TUS_BASE_URL",
         value_name = "URL"
     )]
-    #[arg(value_parser = value::base_url, help_heading = ADDRESS)]
+    #[arg(value_parser = discreet(value::base_url), help_heading = ADDRESS)]
     pub(crate) base_url: Option<Uri>,
 
     /// Believe a proxy's Forwarded and X-Forwarded-* fields
@@ -93,7 +93,7 @@ pub(crate) struct Serve {
         value_name = "DIR|URL",
         default_value = "./uploads"
     )]
-    #[arg(help_heading = FILES)]
+    #[arg(value_parser = discreet(Location::from_str), help_heading = FILES)]
     pub(crate) storage: Location,
 
     /// Name of a finished file
