@@ -29,13 +29,13 @@ pub(crate) async fn drain(
 
 async fn end(args: &Serve, tus: &TusService, server: Server) {
     // Whoever watches `/readyz` sends requests elsewhere now, and those that come are served.
-    time::sleep(args.drain_delay).await;
+    time::sleep(args.operation.drain_delay).await;
     let end = async {
         let connections = server.close().await;
         tus.shutdown().await;
         connections.shutdown().await;
     };
-    match time::timeout(args.shutdown_timeout, end).await {
+    match time::timeout(args.operation.shutdown_timeout, end).await {
         Ok(()) => info!("all connections ended"),
         Err(_) => {
             warn!("connections are still open after the time for shutdown: closing them");

@@ -8,6 +8,7 @@ mod drain;
 mod hooks;
 mod listen;
 mod metrics;
+mod operation;
 mod reload;
 mod server;
 mod site;
@@ -55,13 +56,13 @@ use crate::{
 /// Serves until a signal comes.
 pub(crate) fn run(args: &Serve, given: &Given) -> Result<()> {
     args.check().map_err(Usage)?;
-    if args.print_config {
+    if args.operation.print_config {
         // Who closes the pipe has read enough.
         let _ = io::stdout().write_all(given.print().as_bytes());
         return Ok(());
     }
     let passed = Passed::take();
-    log::init(&args.log, args.log_format)?;
+    log::init(&args.operation.log, args.operation.log_format)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(serve(args, passed));
     // A disk that hangs would hold the process for as long as it hangs.
@@ -92,7 +93,8 @@ async fn serve(args: &Serve, passed: Passed) -> Result<()> {
 
 /// What there is to tell about the server. Numbers are collected if somebody may see them.
 fn about(args: &Serve) -> Result<About> {
-    let measured = args.expose.contains(&Some(Page::Metrics)) || !args.admin_listen.is_empty();
+    let measured = args.operation.expose.contains(&Some(Page::Metrics))
+        || !args.operation.admin_listen.is_empty();
     Ok(About {
         draining: CancellationToken::new(),
         metrics: measured.then(metrics::collect).transpose()?,
@@ -106,11 +108,11 @@ struct Open {
 }
 
 async fn listeners(args: &Serve, passed: Passed) -> Result<Open> {
-    let mut inherited = passed.open(args.listen.iter().chain(&args.admin_listen))?;
+    let mut inherited = passed.open(args.listen.iter().chain(&args.operation.admin_listen))?;
     let mode = args.socket_mode;
     let open = Open {
         uploads: Listener::open(&args.listen, mode, &mut inherited).await?,
-        admin: Listener::open(&args.admin_listen, mode, &mut inherited).await?,
+        admin: Listener::open(&args.operation.admin_listen, mode, &mut inherited).await?,
     };
     match inherited.left() {
         0 => {}
@@ -130,7 +132,7 @@ fn start(
     reloads: &Reloads,
     open: Open,
 ) -> (Server, Server) {
-    let exposed: Vec<_> = args.expose.iter().copied().flatten().collect();
+    let exposed: Vec<_> = args.operation.expose.iter().copied().flatten().collect();
     let site = Site::new(Pages::new(&exposed, about))
         .uploads(tus.clone(), &args.base_path)
         .tokens(reloads.tokens.clone());
@@ -202,7 +204,7 @@ fn announce(args: &Serve, open: &Open) {
         .iter()
         .map(|listener| url(args, &listener.address()))
         .collect();
-    if args.log_format == Format::Text {
+    if args.operation.log_format == Format::Text {
         // Nobody reading is no reason not to serve.
         let _ = io::stderr().write_all(greeting(args, &urls).as_bytes());
     }
