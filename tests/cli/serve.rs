@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::tempdir;
 
-use crate::support::{Output, Program, Request, eventually, sample, skipped, tus};
+use crate::support::{Output, Program, Request, connect, eventually, sample, skipped, tus};
 
 #[test]
 fn the_first_run_tells_how_to_upload() {
@@ -326,7 +326,7 @@ fn a_request_without_host_is_400() {
     let dir = tempdir().unwrap();
     let server = Program::serve(dir.path(), &[]);
     for (version, status) in [("1.1", "400"), ("1.0", "200")] {
-        let mut stream = TcpStream::connect(server.address).unwrap();
+        let mut stream = connect(server.address);
         let request = format!("GET /healthz HTTP/{version}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();

@@ -13,7 +13,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     h2c,
-    support::{Output, Program, Request, tus},
+    support::{self, Output, Program, Request, tus},
 };
 
 pub(crate) const SERVER: &str = include_str!("../client/certificates/server.pem");
@@ -75,7 +75,7 @@ fn config(alpn: &[&str]) -> Arc<ClientConfig> {
 pub(crate) fn connect(server: &Program, alpn: &[&str]) -> StreamOwned<ClientConnection, TcpStream> {
     let name = "localhost".try_into().unwrap();
     let connection = ClientConnection::new(config(alpn), name).unwrap();
-    StreamOwned::new(connection, TcpStream::connect(server.address).unwrap())
+    StreamOwned::new(connection, support::connect(server.address))
 }
 
 pub(crate) async fn connect_h2(server: &Program) -> TlsStream<tokio::net::TcpStream> {

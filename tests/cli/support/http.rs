@@ -55,13 +55,12 @@ impl Request {
     /// Sends the head, for a body of `length` bytes that the caller brings.
     #[track_caller]
     pub(crate) fn announce(self, address: SocketAddr, length: usize) -> TcpStream {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut stream = connect(address);
         stream.write_all(self.head(length).as_bytes()).unwrap();
         stream
     }
 
-    /// Sends everything over a connection of any kind.
+    /// Sends everything over a connection of any kind, which should have a limit of its own for reads.
     #[track_caller]
     pub(crate) fn send_over(self, mut stream: impl Read + Write) -> Answer {
         let body = self.body.clone().unwrap_or_default();
@@ -76,6 +75,14 @@ impl Request {
         }
         self.header("Connection", "close").head + "\r\n"
     }
+}
+
+/// A connection of which no read waits for ever.
+#[track_caller]
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 /// An answer.
