@@ -4,7 +4,7 @@ use crate::support::{Program, Request};
 
 /// The value in the one line that has a name and all of these labels.
 #[track_caller]
-fn value(text: &str, name: &str, labels: &[&str]) -> f64 {
+pub(crate) fn value(text: &str, name: &str, labels: &[&str]) -> f64 {
     let is_it = |line: &&str| {
         let rest = line.strip_prefix(name);
         rest.is_some_and(|rest| rest.starts_with(['{', ' ']))

@@ -33,6 +33,7 @@ use tower_tus::{
     TusService,
     protocol::{Extension, Extensions, Limits},
     service::{Downloads, Forwarded},
+    storage::MemoryStorage,
 };
 use tracing::{info, warn};
 
@@ -43,7 +44,7 @@ use self::{
     listen::{Address, Listener},
     reload::Reloads,
     server::Server,
-    site::Site,
+    site::{Guard, Site},
     systemd::Passed,
 };
 use crate::{
@@ -84,7 +85,8 @@ async fn serve(args: &Serve, passed: Passed) -> Result<()> {
     announce(args, &open);
     tus.start();
 
-    let (server, _admin) = start(args, &tus, &about, &reloads, open);
+    let guard = guard(args, &reloads).await;
+    let (server, _admin) = start(args, &tus, guard, &about, &reloads, open);
     reloads.start()?;
     systemd::ready();
     let signal = signals.next().await;
@@ -124,10 +126,20 @@ async fn listeners(args: &Serve, passed: Passed) -> Result<Open> {
     Ok(open)
 }
 
+/// What asks for a token, if there are any.
+async fn guard(args: &Serve, reloads: &Reloads) -> Option<Guard> {
+    let tokens = reloads.tokens.clone()?;
+    let refusing = configure(TusService::new(MemoryStorage::new()), args).authorize(token::refuse);
+    // It has nothing to sweep, and nothing will ever be written to it.
+    refusing.shutdown().await;
+    Some(Guard { tokens, refusing })
+}
+
 /// Serves on all listeners; the pages about the server stay to the last moment.
 fn start(
     args: &Serve,
     tus: &TusService,
+    guard: Option<Guard>,
     about: &About,
     reloads: &Reloads,
     open: Open,
@@ -135,7 +147,7 @@ fn start(
     let exposed: Vec<_> = args.operation.expose.iter().copied().flatten().collect();
     let site = Site::new(Pages::new(&exposed, about))
         .uploads(tus.clone(), &args.base_path)
-        .tokens(reloads.tokens.clone());
+        .guard(guard);
     let mut server = Server::default();
     for listener in open.uploads {
         server.listen(listener, site.clone(), reloads.tls.clone());
