@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    net::TcpStream,
     process::{Command, Stdio},
 };
 
@@ -272,26 +271,6 @@ fn parts_may_be_removed() {
         };
         (gone(&a) && gone(&b)).then_some(())
     });
-}
-
-/// The limit of open files makes `accept` fail until clients leave.
-#[cfg(unix)]
-#[test]
-fn too_many_connections_do_not_end_the_server() {
-    let mut shell = Command::new("sh");
-    shell.args([
-        "-c",
-        "ulimit -n 40; exec \"$0\" serve --listen 127.0.0.1:0 --storage memory://",
-    ]);
-    shell.arg(env!("CARGO_BIN_EXE_tus"));
-    let server = Program::start(shell);
-    let crowd: Vec<_> = (0..60)
-        .map(|_| TcpStream::connect(server.address).unwrap())
-        .collect();
-    server.line("cannot take connections");
-    drop(crowd);
-    let health = Request::new("GET", "/healthz").send(server.address);
-    assert_eq!((health.status, health.text()), (200, "ok"));
 }
 
 /// `tus serve 2>&1 | head -n 1`

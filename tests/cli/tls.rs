@@ -1,6 +1,6 @@
 //! HTTPS.
 
-use std::{fs, net::TcpStream, path::Path, sync::Arc};
+use std::{fs, io::Read, net::TcpStream, path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
@@ -137,6 +137,20 @@ async fn uploads_come_over_https_by_either_version_of_http() {
     let stream = connect_h2(&server).await;
     let origin = format!("https://{}", server.address);
     h2c::uploads_over(stream, &origin, &storage).await;
+}
+
+#[test]
+fn who_does_not_begin_a_handshake_holds_nobody_up_and_is_let_go() {
+    let dir = tempdir().unwrap();
+    let pem = dir.path().join("server.pem");
+    fs::write(&pem, SERVER).unwrap();
+    let server = serve(&pem, dir.path(), &["--keep-alive-timeout", "2s"]);
+    let silent: Vec<_> = (0..20).map(|_| support::connect(server.address)).collect();
+    let created = Request::create(5).send_over(connect(&server, &[]));
+    assert_eq!(created.status, 201);
+    for mut stream in silent {
+        assert_eq!(stream.read(&mut [0; 64]).unwrap(), 0, "closed");
+    }
 }
 
 #[cfg(unix)]

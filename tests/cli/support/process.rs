@@ -91,6 +91,17 @@ impl Program {
         address.split(' ').next().unwrap().parse().unwrap()
     }
 
+    /// How many files it may have open.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn files(&self) -> String {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.child.id()));
+        let limits = limits.unwrap();
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"));
+        line.unwrap().split_whitespace().next().unwrap().to_owned()
+    }
+
     /// Sends a signal, as in `TERM`.
     #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {

@@ -8,7 +8,7 @@ use tower_tus::{
     storage::{Collision, Durability},
 };
 
-use super::{hooks::Hooks, listen::Listen, operation::Operation};
+use super::{connections::Connections, hooks::Hooks, listen::Listen, operation::Operation};
 use crate::value::{self, Location, choice, discreet};
 
 /// Flags of `tus serve`. Each is also read from the environment: `--max-size` is `TUS_MAX_SIZE`.
@@ -214,6 +214,9 @@ pub(crate) struct Serve {
     )]
     #[arg(value_parser = value::size::<u64>, help_heading = LIMITS)]
     pub(crate) idle_min_bytes: u64,
+
+    #[command(flatten)]
+    pub(crate) connections: Connections,
 
     #[command(flatten)]
     pub(crate) hooks: Hooks,

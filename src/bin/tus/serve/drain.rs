@@ -27,13 +27,13 @@ pub(crate) async fn drain(
     }
 }
 
-async fn end(args: &Serve, tus: &TusService, server: Server) {
+async fn end(args: &Serve, tus: &TusService, mut server: Server) {
     // Whoever watches `/readyz` sends requests elsewhere now, and those that come are served.
     time::sleep(args.operation.drain_delay).await;
     let end = async {
-        let connections = server.close().await;
+        server.close().await;
         tus.shutdown().await;
-        connections.shutdown().await;
+        server.end_connections().await;
     };
     match time::timeout(args.operation.shutdown_timeout, end).await {
         Ok(()) => info!("all connections ended"),

@@ -1,9 +1,11 @@
 //! `tus serve`: from flags to a running server, and back down without losing a byte.
 
 mod access;
+mod activity;
 mod admin;
 mod args;
 pub(crate) mod config;
+mod connections;
 mod drain;
 mod hooks;
 mod listen;
@@ -148,11 +150,12 @@ fn start(
     let site = Site::new(Pages::new(&exposed, about))
         .uploads(tus.clone(), &args.base_path)
         .guard(guard);
-    let mut server = Server::default();
+    let patience = args.connections.patience();
+    let mut server = Server::new(patience).max_connections(args.connections.most());
     for listener in open.uploads {
         server.listen(listener, site.clone(), reloads.tls.clone());
     }
-    let mut admin = Server::default();
+    let mut admin = Server::new(patience);
     for listener in open.admin {
         admin.listen(listener, Site::new(Pages::new(&Page::ALL, about)), None);
     }
