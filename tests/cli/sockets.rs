@@ -55,6 +55,29 @@ fn uploads_come_through_a_socket_of_its_mode() {
     assert!(!path.exists(), "the socket is left behind");
 }
 
+/// However it ends, but by a crash.
+#[test]
+fn no_socket_is_left_behind() {
+    let dir = tempdir().unwrap();
+    let [uploads, admin] = ["tus.sock", "admin.sock"].map(|name| dir.path().join(name));
+    let both = |exist: bool| [&uploads, &admin].map(|path| path.exists()) == [exist; 2];
+    for (delay, signals, code) in [("0s", 1, 0), ("1h", 2, 1)] {
+        let [uploads, admin] = [&uploads, &admin].map(|path| format!("unix:{}", path.display()));
+        let listen = ["--listen", &*uploads, "--admin-listen", &*admin];
+        let args = [&listen[..], &["--drain-delay", delay]].concat();
+        let mut server = Program::serve("memory://", &args);
+        assert!(both(true));
+        for signal in 0..signals {
+            server.signal("TERM");
+            if signal == 0 {
+                server.line("shutting down");
+            }
+        }
+        assert_eq!(server.wait().code(), Some(code));
+        assert!(both(false), "after {signals} signals");
+    }
+}
+
 #[test]
 fn a_socket_that_a_crash_left_behind_is_replaced() {
     let dir = tempdir().unwrap();

@@ -88,11 +88,11 @@ async fn serve(args: &Serve, passed: Passed) -> Result<()> {
     tus.start();
 
     let guard = guard(args, &reloads).await;
-    let (server, _admin) = start(args, &tus, guard, &about, &reloads, open);
+    let servers = start(args, &tus, guard, &about, &reloads, open);
     reloads.start()?;
     systemd::ready();
     let signal = signals.next().await;
-    drain::drain(signal, signals, args, &tus, server, &about).await
+    drain::drain(signal, signals, args, &tus, servers, &about).await
 }
 
 /// What there is to tell about the server. Numbers are collected if somebody may see them.
@@ -137,7 +137,12 @@ async fn guard(args: &Serve, reloads: &Reloads) -> Option<Guard> {
     Some(Guard { tokens, refusing })
 }
 
-/// Serves on all listeners; the pages about the server stay to the last moment.
+/// What serves uploads, and what tells about it to the last moment.
+struct Servers {
+    uploads: Server,
+    admin: Server,
+}
+
 fn start(
     args: &Serve,
     tus: &TusService,
@@ -145,21 +150,21 @@ fn start(
     about: &About,
     reloads: &Reloads,
     open: Open,
-) -> (Server, Server) {
+) -> Servers {
     let exposed: Vec<_> = args.operation.expose.iter().copied().flatten().collect();
     let site = Site::new(Pages::new(&exposed, about))
         .uploads(tus.clone(), &args.base_path)
         .guard(guard);
     let patience = args.connections.patience();
-    let mut server = Server::new(patience).max_connections(args.connections.most());
+    let mut uploads = Server::new(patience).max_connections(args.connections.most());
     for listener in open.uploads {
-        server.listen(listener, site.clone(), reloads.tls.clone());
+        uploads.listen(listener, site.clone(), reloads.tls.clone());
     }
     let mut admin = Server::new(patience);
     for listener in open.admin {
         admin.listen(listener, Site::new(Pages::new(&Page::ALL, about)), None);
     }
-    (server, admin)
+    Servers { uploads, admin }
 }
 
 fn configure(tus: TusService, args: &Serve) -> TusService {
