@@ -52,7 +52,7 @@ use self::{
 use crate::{
     exit::Usage,
     log::{self, Format},
-    signals::Signals,
+    signals::{Hangups, Signals},
     value::Location,
 };
 
@@ -75,6 +75,8 @@ pub(crate) fn run(args: &Serve, given: &Given) -> Result<()> {
 
 async fn serve(args: &Serve, passed: Passed) -> Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    // At once, for it would end the process; it is acted on as soon as there is something to read anew.
+    let hangups = Hangups::new().context("cannot listen for SIGHUP")?;
     let reloads = Reloads::new(args)?;
     let about = about(args)?;
     let tus = tokio::select! {
@@ -89,7 +91,7 @@ async fn serve(args: &Serve, passed: Passed) -> Result<()> {
 
     let guard = guard(args, &reloads).await;
     let servers = start(args, &tus, guard, &about, &reloads, open);
-    reloads.start()?;
+    reloads.start(hangups);
     systemd::ready();
     let signal = signals.next().await;
     drain::drain(signal, signals, args, &tus, servers, &about).await
