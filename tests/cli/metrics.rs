@@ -134,3 +134,34 @@ fn numbers_are_shown_where_they_are_asked_for() {
         "no uploads there"
     );
 }
+
+/// But for those of object stores: there is none here.
+#[test]
+fn the_manual_has_every_number() {
+    // Nobody is there, so that failures are counted too.
+    let hooks = [
+        "--hooks-http",
+        "http://127.0.0.1:1",
+        "--hooks-http-retry",
+        "0",
+    ];
+    let events = ["--hooks-enabled-events", "pre-create"];
+    let admin = ["--admin-listen", "127.0.0.1:0"];
+    let server = Program::serve("memory://", &[&admin[..], &hooks, &events].concat());
+    let failed = Request::create(5).send(server.address);
+    assert_eq!(failed.status, 500);
+    let metrics = Request::new("GET", "/metrics").send(server.admin());
+    let names = metrics.text().lines().filter_map(|line| {
+        let name = line.strip_prefix("# TYPE ")?.split(' ').next();
+        Some(name.unwrap().to_owned())
+    });
+    let names: Vec<_> = names.collect();
+    for name in ["tusd_errors_total", "tusd_hook_errors_total"] {
+        assert!(names.iter().any(|found| found == name), "{names:?}");
+    }
+    for name in names {
+        assert!(MANUAL.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+const MANUAL: &str = include_str!("../../docs/serve.md");
