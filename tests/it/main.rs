@@ -29,7 +29,8 @@
 //! - `faults`: storages that are full, stand still or fail
 //! - `hooks`: what the application decides, and is told
 //! - `webhook`: a server over HTTP decides, and is told (feature `webhook`)
-//! - `owners`: uploads that belong to somebody, and what each may have
+//! - `owners`: uploads that belong to somebody
+//! - `owner_limits`: what each may have
 //! - `events`: what happens is told, also after a crash
 //! - `pitfalls`: what other servers do wrong
 //! - `properties`: any way to send a file gives the file
@@ -76,6 +77,7 @@ mod layers;
 mod memory;
 mod middleware;
 mod mounting;
+mod owner_limits;
 mod owners;
 mod patch;
 mod patch_body;
