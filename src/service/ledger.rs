@@ -338,3 +338,179 @@ impl Account {
         self.lines.is_empty() && self.reserved.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: OwnerLimits = OwnerLimits {
+        max_uploads: Some(2),
+        max_unfinished_bytes: None,
+        max_stored_bytes: Some(10),
+    };
+
+    fn id(name: &str) -> UploadId {
+        name.parse().unwrap()
+    }
+
+    fn me() -> Owner {
+        Owner::from("me")
+    }
+
+    fn counted() -> Ledger {
+        let ledger = Ledger::default();
+        ledger.survey().complete();
+        ledger
+    }
+
+    impl Ledger {
+        fn notes(&self, name: &str, holding: impl Into<Option<Holding>>) {
+            self.note(&me(), &id(name), holding.into());
+        }
+
+        fn asks(&self, name: &str, charge: u64) -> Result<Reservation<'_>, Error> {
+            self.reserve((&me(), &id(name)), charge, &OWN)
+        }
+
+        /// What may still be stored.
+        fn room(&self) -> u64 {
+            let fits = |bytes: &u64| self.asks("room", *bytes).is_ok();
+            (0..=10).rev().find(fits).unwrap_or(0)
+        }
+    }
+
+    #[test]
+    fn what_is_there_counts_and_what_goes_makes_room() {
+        let ledger = counted();
+        ledger.notes("a", Holding::Finished(6));
+        assert_eq!(ledger.asks("b", 5).unwrap_err(), Error::QuotaExceeded);
+        ledger.asks("b", 4).unwrap().keep();
+        assert_eq!(ledger.room(), 0);
+        ledger.notes("c", Holding::Unfinished(0));
+        assert_eq!(ledger.asks("d", 0).unwrap_err(), Error::TooManyUploads);
+        ledger.notes("b", Holding::Finished(4));
+        ledger.notes("b", Holding::Finished(4));
+        ledger.notes("a", None);
+        ledger.notes("a", None);
+        ledger.notes("unknown", None);
+        assert_eq!(ledger.room(), 6);
+    }
+
+    #[test]
+    fn one_owner_takes_nothing_from_another() {
+        let ledger = counted();
+        ledger.notes("a", Holding::Unfinished(10));
+        let other = Owner::from("you");
+        ledger.reserve((&other, &id("b")), 10, &OWN).unwrap().keep();
+        ledger.note(&other, &id("a"), None);
+        assert_eq!(ledger.room(), 0);
+    }
+
+    #[test]
+    fn who_has_nothing_is_not_remembered() {
+        let ledger = counted();
+        drop(ledger.asks("a", 1).unwrap());
+        ledger.asks("a", 11).unwrap_err();
+        ledger.asks("a", 1).unwrap().keep();
+        ledger.notes("a", None);
+        assert!(ledger.books().accounts.is_empty());
+    }
+
+    #[test]
+    fn room_that_is_not_used_is_given_back() {
+        let ledger = counted();
+        ledger.asks("taken", 4).unwrap().keep();
+        let again = ledger.asks("taken", 6).unwrap();
+        assert_eq!(ledger.room(), 4);
+        drop(again);
+        assert_eq!(ledger.room(), 6);
+        let panics = std::panic::AssertUnwindSafe(|| {
+            let _room = ledger.asks("b", 6).unwrap();
+            panic!("the storage did");
+        });
+        std::panic::catch_unwind(panics).unwrap_err();
+        assert_eq!(ledger.room(), 6);
+    }
+
+    #[test]
+    fn one_that_grows_is_asked_for_what_it_has_more() {
+        let ledger = counted();
+        ledger.notes("final", Holding::Unfinished(0));
+        ledger.notes("b", Holding::Unfinished(6));
+        assert_eq!(ledger.asks("final", 5).unwrap_err(), Error::QuotaExceeded);
+        ledger.asks("final", 4).unwrap().keep();
+        assert_eq!(ledger.room(), 0);
+    }
+
+    #[test]
+    fn one_that_is_seen_before_it_is_noted_counts_once() {
+        let ledger = counted();
+        let room = ledger.asks("a", 4).unwrap();
+        let survey = ledger.survey();
+        survey.see(&me(), &id("a"), Some(Holding::Unfinished(4)));
+        survey.complete();
+        assert_eq!(ledger.room(), 6);
+        room.keep();
+        assert_eq!(ledger.room(), 6);
+    }
+
+    #[test]
+    fn a_survey_finds_what_others_did() {
+        let ledger = counted();
+        ledger.notes("finished", Holding::Unfinished(1));
+        ledger.notes("removed", Holding::Finished(5));
+        let survey = ledger.survey();
+        survey.see(&me(), &id("finished"), Some(Holding::Finished(1)));
+        survey.see(&me(), &id("made"), Some(Holding::Unfinished(2)));
+        survey.complete();
+        assert_eq!(ledger.room(), 7);
+        assert_eq!(ledger.uploads(&me(), Which::Unfinished), [id("made")]);
+        assert_eq!(ledger.uploads(&me(), Which::All).len(), 2);
+    }
+
+    #[test]
+    fn what_is_noted_while_somebody_looks_stays() {
+        for ledger in [Ledger::default(), counted()] {
+            ledger.notes("finished", Holding::Unfinished(1));
+            ledger.notes("gone", Holding::Unfinished(8));
+            let survey = ledger.survey();
+            ledger.notes("finished", Holding::Finished(1));
+            ledger.notes("gone", None);
+            ledger.notes("made", Holding::Unfinished(2));
+            survey.see(&me(), &id("finished"), Some(Holding::Unfinished(1)));
+            survey.see(&me(), &id("gone"), Some(Holding::Unfinished(8)));
+            survey.complete();
+            assert_eq!(ledger.room(), 7);
+            assert_eq!(ledger.uploads(&me(), Which::Unfinished), [id("made")]);
+            assert!(ledger.books().gone.is_empty());
+            // Made anew elsewhere.
+            let survey = ledger.survey();
+            survey.see(&me(), &id("gone"), Some(Holding::Finished(6)));
+            assert_eq!(ledger.room(), 1);
+        }
+    }
+
+    #[test]
+    fn a_survey_that_is_given_up_strikes_nothing() {
+        let ledger = counted();
+        ledger.notes("a", Holding::Finished(4));
+        drop(ledger.survey());
+        assert_eq!(ledger.room(), 6);
+        let never = Ledger::default();
+        drop(never.survey());
+        assert!(!never.is_counted());
+    }
+
+    #[test]
+    fn no_sum_is_too_large() {
+        let ledger = counted();
+        for name in ["a", "b", "c"] {
+            ledger.notes(name, Holding::Unfinished(u64::MAX));
+        }
+        assert_eq!(ledger.asks("d", 0).unwrap_err(), Error::QuotaExceeded);
+        for name in ["a", "b", "c"] {
+            ledger.notes(name, None);
+        }
+        assert_eq!(ledger.room(), 10);
+    }
+}

@@ -17,8 +17,8 @@ use crate::protocol::{Error, Kind, Length, Limits, Upload, header::UPLOAD_LENGTH
 /// What others have done to the uploads that it knows of, it looks up before it refuses anybody, at most every
 /// two seconds for each owner: nobody is refused for what was finished or terminated elsewhere, or has expired.
 /// Of what others have created it learns when it counts again: every ten minutes while owners create uploads,
-/// and more seldom where counting takes longer than half a minute. Until then each node may let an owner have
-/// as much as the limits allow.
+/// and more seldom where counting takes longer than half a minute; in a bucket it is one request for each upload.
+/// Until then each node may let an owner have as much as the limits allow.
 ///
 /// Counting keeps nobody waiting but the first creations by owners after a start. If it takes more than ten
 /// seconds, or fails, they are answered 503 with `Retry-After` until it is done.

@@ -167,3 +167,92 @@ impl TusService {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::{
+        protocol::{Length, UploadId, header::UPLOAD_LENGTH},
+        storage::{MemoryStorage, Storage},
+    };
+
+    fn upload(id: &str, length: Length) -> Upload {
+        let mut upload = Upload::new(id.parse().unwrap(), length, SystemTime::now());
+        upload.owner = Some("me".into());
+        upload
+    }
+
+    fn node(storage: &MemoryStorage) -> TusService {
+        let own = OwnerLimits::default().max_stored_bytes(10);
+        TusService::new(storage.clone()).owner_limits(own)
+    }
+
+    async fn register(tus: &TusService, id: &str, length: u64) -> Result<(), Error> {
+        tus.register(&mut upload(id, Length::Known(length))).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_other_nodes_let_in_is_counted_after_a_while() {
+        let storage = MemoryStorage::new();
+        let (one, two) = (node(&storage), node(&storage));
+        register(&one, "a", 2).await.unwrap();
+        register(&two, "b", 6).await.unwrap();
+        tokio::time::advance(COUNT_EVERY).await;
+        // Nobody waits for it.
+        register(&one, "c", 1).await.unwrap();
+        let known = || one.engine.ledger.uploads(&"me".into(), Which::All);
+        while !known().contains(&"b".parse::<UploadId>().unwrap()) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(register(&one, "d", 2).await, Err(Error::QuotaExceeded));
+        register(&one, "d", 1).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_would_be_refused_has_the_uploads_looked_up_now_and_then() {
+        let storage = MemoryStorage::new();
+        let tus = node(&storage);
+        for id in ["a", "b"] {
+            register(&tus, id, 5).await.unwrap();
+        }
+        assert_eq!(register(&tus, "c", 5).await, Err(Error::QuotaExceeded));
+        storage.delete(&"a".parse().unwrap()).await.unwrap();
+        assert_eq!(register(&tus, "c", 5).await, Err(Error::QuotaExceeded));
+        tokio::time::advance(CHECK_EVERY).await;
+        register(&tus, "c", 5).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_count_that_takes_long_is_waited_for_only_so_long() {
+        let tus = node(&MemoryStorage::new());
+        let ledger = &tus.engine.ledger;
+        let mut counting = Box::pin(ledger.counts.take(RETRY, std::future::pending()));
+        assert!(futures::poll!(&mut counting).is_pending());
+        assert_eq!(register(&tus, "a", 1).await, Err(Error::Uncounted));
+        drop(counting);
+        register(&tus, "a", 1).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_length_that_could_be_anything_is_refused() {
+        let tus = node(&MemoryStorage::new());
+        let mut deferred = upload("a", Length::Deferred);
+        let refused = tus.register(&mut deferred).await;
+        assert_eq!(refused, Err(Error::MissingHeader(UPLOAD_LENGTH)));
+        deferred.max_size = Some(7);
+        tus.register(&mut deferred).await.unwrap();
+        assert_eq!(register(&tus, "b", 4).await, Err(Error::QuotaExceeded));
+        register(&tus, "b", 3).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_belongs_to_nobody_is_not_in_the_books() {
+        let tus = node(&MemoryStorage::new());
+        let mut upload = upload("a", Length::Known(11));
+        upload.owner = None;
+        tus.register(&mut upload).await.unwrap();
+        assert!(!tus.engine.ledger.is_counted());
+    }
+}

@@ -54,3 +54,50 @@ impl Look {
         self.ended.elapsed() >= every.max(self.took * REST)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    const EVERY: Duration = Duration::from_secs(10);
+
+    /// Whether there was a look.
+    async fn looks(turn: &Turn, took: Duration, outcome: storage::Result<()>) -> bool {
+        let mut looked = false;
+        let look = async {
+            looked = true;
+            sleep(took).await;
+            outcome
+        };
+        turn.take(EVERY, look).await;
+        looked
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_is_good_for_a_while_and_a_long_one_for_longer() {
+        let turn = Turn::default();
+        assert!(turn.is_due(EVERY));
+        assert!(looks(&turn, Duration::ZERO, Ok(())).await);
+        assert!(!turn.is_due(EVERY));
+        assert!(!looks(&turn, Duration::ZERO, Ok(())).await);
+        advance(EVERY).await;
+        assert!(turn.is_due(EVERY));
+        assert!(looks(&turn, Duration::from_secs(1), Ok(())).await);
+        advance(EVERY).await;
+        assert!(!looks(&turn, Duration::ZERO, Ok(())).await);
+        advance(EVERY).await;
+        assert!(looks(&turn, Duration::ZERO, Ok(())).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_failed_is_tried_again_soon() {
+        let turn = Turn::default();
+        let failure = storage::Error::TooLong(0);
+        assert!(looks(&turn, Duration::from_secs(60), Err(failure)).await);
+        assert!(!looks(&turn, Duration::ZERO, Ok(())).await);
+        advance(EVERY).await;
+        assert!(looks(&turn, Duration::ZERO, Ok(())).await);
+    }
+}
