@@ -168,7 +168,7 @@ async fn an_id_that_is_used_again_is_cared_for_as_any_other() {
         let before = simulation.now() - Duration::from_secs(24 * 3600);
         for node in [&one, &two] {
             let pending = node.pending().try_collect::<Vec<_>>().await.unwrap();
-            assert_eq!(pending, [upload.clone()], "{name}");
+            assert_eq!(pending, std::slice::from_ref(&upload), "{name}");
             node.reclaim(before).await.unwrap();
         }
         let rest = content(4 * PART).slice(2 * PART as usize + 5..);
