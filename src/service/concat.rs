@@ -103,8 +103,12 @@ impl TusService {
         let unchanged = |upload| Ok((upload, Reply::default()));
         let until = Instant::now() + patience;
         let claim = self.claim(&upload.id, Takeover::Never);
+        let undecided = |upload| match self.refused(&upload) {
+            Some(error) => Err(error.into()),
+            None => unchanged(upload),
+        };
         let Ok(Ok(claim)) = timeout_at(until, claim).await else {
-            return unchanged(upload);
+            return undecided(upload);
         };
         let (tus, id) = (self.clone(), upload.id.clone());
         let stop = self.engine.stop.clone();
@@ -125,7 +129,7 @@ impl TusService {
                     _ => unchanged(upload),
                 }
             }
-            _ => unchanged(upload),
+            _ => undecided(upload),
         }
     }
 
@@ -162,7 +166,7 @@ impl TusService {
             // It may be another node that let it in.
             self.note(&upload);
             upload.length = length;
-            let room = self.reserve(&upload).await?;
+            let room = self.reserve_final(&upload).await?;
             upload.version = storage.update(&upload).await.map_err(refusal)?;
             if let Some(room) = room {
                 room.keep();

@@ -78,6 +78,8 @@ struct Account {
     lines: HashMap<UploadId, Line>,
     /// By ticket, and not by id: it may turn out to be taken.
     reserved: HashMap<u64, (UploadId, u64)>,
+    /// Final uploads for whose length there was no room.
+    refused: HashMap<UploadId, Error>,
     unfinished: usize,
     // No sum of lengths is too large for these.
     unfinished_bytes: u128,
@@ -126,6 +128,22 @@ impl Ledger {
         self.books().note(owner, id, holding);
     }
 
+    /// There was no room for the length of a final upload.
+    pub(super) fn refuse(&self, owner: &Owner, id: &UploadId, error: Error) {
+        let mut books = self.books();
+        if let Some(account) = books.accounts.get_mut(owner)
+            && account.lines.contains_key(id)
+        {
+            account.refused.insert(id.clone(), error);
+        }
+    }
+
+    /// Why there was no room for the length of a final upload, when it was last tried.
+    pub(super) fn refusal(&self, owner: &Owner, id: &UploadId) -> Option<Error> {
+        let books = self.books();
+        books.accounts.get(owner)?.refused.get(id).cloned()
+    }
+
     /// The uploads of an owner that are in the books.
     pub(super) fn uploads(&self, owner: &Owner, which: Which) -> Vec<UploadId> {
         let books = self.books();
@@ -166,9 +184,11 @@ impl Reservation<'_> {
     /// The upload is stored as it was to be.
     pub(super) fn keep(self) {
         let mut books = self.ledger.books();
-        let account = books.accounts.get_mut(&self.owner);
-        let reserved = account.and_then(|account| account.reserved.remove(&self.ticket));
-        if let Some((id, charge)) = reserved {
+        let Some(account) = books.accounts.get_mut(&self.owner) else {
+            return;
+        };
+        if let Some((id, charge)) = account.reserved.remove(&self.ticket) {
+            account.refused.remove(&id);
             books.note(&self.owner, &id, Some(Holding::Unfinished(charge)));
         }
     }
@@ -298,7 +318,7 @@ impl Account {
     }
 
     fn write(&mut self, id: &UploadId, line: Line) {
-        self.strike(id);
+        self.erase(id);
         match line.holding {
             Holding::Unfinished(bytes) => {
                 self.unfinished += 1;
@@ -310,6 +330,11 @@ impl Account {
     }
 
     fn strike(&mut self, id: &UploadId) {
+        self.erase(id);
+        self.refused.remove(id);
+    }
+
+    fn erase(&mut self, id: &UploadId) {
         if let Some(line) = self.lines.remove(id) {
             self.subtract(line.holding);
         }
@@ -322,6 +347,7 @@ impl Account {
         for holding in stale {
             self.subtract(holding);
         }
+        self.refused.retain(|id, _| self.lines.contains_key(id));
     }
 
     fn subtract(&mut self, holding: Holding) {

@@ -49,6 +49,28 @@ impl TusService {
         reserve()
     }
 
+    /// As [`reserve`](Self::reserve), for a final upload whose length is known now. A refusal is remembered:
+    /// who asks for the upload may not be so patient as to hear it.
+    pub(super) async fn reserve_final(
+        &self,
+        upload: &Upload,
+    ) -> Result<Option<Reservation<'_>>, Error> {
+        let reserved = self.reserve(upload).await;
+        if let (Some(owner), Err(error)) = (&upload.owner, &reserved)
+            && *error != Error::Uncounted
+        {
+            let ledger = &self.engine.ledger;
+            ledger.refuse(owner, &upload.id, error.clone());
+        }
+        reserved
+    }
+
+    /// Why there was no room for a final upload when it was last to be joined.
+    pub(super) fn refused(&self, upload: &Upload) -> Option<Error> {
+        let owner = upload.owner.as_ref()?;
+        self.engine.ledger.refusal(owner, &upload.id)
+    }
+
     /// An upload is stored like this.
     pub(super) fn note(&self, upload: &Upload) {
         if let (Some(owner), Some(own)) = (&upload.owner, &self.config.owner_limits) {
@@ -174,8 +196,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        protocol::{Length, UploadId, header::UPLOAD_LENGTH},
-        storage::{MemoryStorage, Storage},
+        protocol::{Concat, Kind, Length, UploadId, header::UPLOAD_LENGTH},
+        service::session::Takeover,
+        storage::{AppendMode, MemoryStorage, Storage},
     };
 
     fn upload(id: &str, length: Length) -> Upload {
@@ -245,6 +268,39 @@ mod tests {
         tus.register(&mut deferred).await.unwrap();
         assert_eq!(register(&tus, "b", 4).await, Err(Error::QuotaExceeded));
         register(&tus, "b", 3).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_final_without_room_says_so_even_while_somebody_tries_to_join_it() {
+        let storage = MemoryStorage::new();
+        let tus = node(&storage);
+        let mut part = upload("part", Length::Deferred);
+        part.kind = Kind::Partial;
+        part.max_size = Some(4);
+        tus.register(&mut part).await.unwrap();
+        let mut joined = upload("final", Length::Deferred);
+        joined.kind = Kind::Final(Concat::new("final;part", vec![part.id.clone()]));
+        let (joined, _) = tus.create_final(joined).await.unwrap();
+        register(&tus, "other", 6).await.unwrap();
+
+        part.length = Length::Known(4);
+        part.version = storage.update(&part).await.unwrap();
+        let mut appender = storage.append(&part, AppendMode::Streaming).await.unwrap();
+        appender.write("abcd".into()).await.unwrap();
+        part.offset = appender.commit().await.unwrap();
+        storage.finish(&part).await.unwrap();
+        let refused = tus.inspect_final(joined.clone()).await.unwrap_err();
+        assert_eq!(refused.error, Error::QuotaExceeded);
+
+        let claim = tus.claim(&joined.id, Takeover::Never).await.unwrap();
+        let refused = tus.inspect_final(joined.clone()).await.unwrap_err();
+        assert_eq!(refused.error, Error::QuotaExceeded);
+        drop(claim);
+        storage.delete(&"other".parse().unwrap()).await.unwrap();
+        tokio::time::advance(CHECK_EVERY).await;
+        let inspected = tus.inspect_final(joined.clone()).await.unwrap();
+        assert_eq!((inspected.offset, inspected.is_finished()), (4, true));
+        assert_eq!(tus.refused(&joined), None);
     }
 
     #[tokio::test]
