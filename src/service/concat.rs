@@ -121,13 +121,17 @@ impl TusService {
     /// Joins the parts, if all of them are finished, in a task of its own. Gives the upload as it is
     /// when that is done, or has taken longer than `patience`; somebody else may be at it already.
     ///
-    /// Only what the application says against it is an error.
+    /// Only what the application says against it is an error, and that there is no room for it.
     async fn join(&self, upload: Upload, patience: Duration) -> Result<(Upload, Reply), Refusal> {
         let unchanged = |upload| Ok((upload, Reply::default()));
         let until = Instant::now() + patience;
         let claim = self.claim(&upload.id, Takeover::Never);
+        let undecided = |upload| match self.refused(&upload) {
+            Some(error) => Err(error.into()),
+            None => unchanged(upload),
+        };
         let Ok(Ok(claim)) = timeout_at(until, claim).await else {
-            return unchanged(upload);
+            return undecided(upload);
         };
         let (tus, id) = (self.clone(), upload.id.clone());
         let stop = self.engine.stop.clone();
@@ -143,11 +147,14 @@ impl TusService {
             Ok(Ok(Some(Err(refusal)))) => {
                 tracing::debug!(id = %upload.id, error = %refusal.error, "final upload not joined");
                 match refusal.error {
-                    Error::Rejected(_) => Err(refusal),
+                    Error::Rejected(_)
+                    | Error::QuotaExceeded
+                    | Error::TooManyUploads
+                    | Error::TooLarge(_) => Err(refusal),
                     _ => unchanged(upload),
                 }
             }
-            _ => unchanged(upload),
+            _ => undecided(upload),
         }
     }
 
@@ -185,19 +192,21 @@ impl TusService {
         check_size(length, &self.config.offer.limits.of(&upload))?;
         let storage = &self.engine.storage;
         if upload.length != length {
+            // It may be another node that let it in.
+            self.note(&upload);
             upload.length = length;
-            let books = self.engine.ledger.change().await;
+            let room = self.reserve_final(&upload).await?;
             upload.version = storage.update(&upload).await.map_err(refusal)?;
-            books.declared(&upload);
+            if let Some(room) = room {
+                room.keep();
+            }
         }
         let mut whole = upload.clone();
         whole.offset = length.known().unwrap_or_default();
         let reply = self.pre_finish(&whole).await?;
-        let books = self.engine.ledger.change().await;
         storage.concat(&upload, &parts).await.map_err(refusal)?;
         upload.offset = whole.offset;
-        self.finished(&mut upload, &books);
-        drop(books);
+        self.finished(&mut upload);
         self.engine.stop_waiting(&upload);
         if self.config.concat_parts == ConcatParts::Remove {
             self.engine.joined.note(&concat, &upload.id);

@@ -127,28 +127,14 @@ impl TusService {
 
     /// Makes an upload in the storage, if there is room for it.
     pub(super) async fn register(&self, upload: &mut Upload) -> Result<(), Error> {
-        let (engine, limits) = (&self.engine, &self.config.offer.limits);
-        let books = match &self.config.owner_limits {
-            Some(own) if upload.owner.is_some() => {
-                let books = engine.ledger.counted(engine.storage.as_ref()).await;
-                books.reserve(upload, own, limits)?;
-                Some(books)
-            }
-            _ => None,
-        };
-        match engine.storage.create(upload).await {
-            Ok(version) => upload.version = version,
-            Err(error) => {
-                if let Some(books) = books {
-                    books.gone(upload);
-                }
-                return Err(match error {
-                    storage::Error::AlreadyExists(name) if name == upload.id.as_str() => {
-                        Error::IdTaken
-                    }
-                    error => refusal(error),
-                });
-            }
+        let room = self.reserve(upload).await?;
+        let created = self.engine.storage.create(upload).await;
+        upload.version = created.map_err(|error| match error {
+            storage::Error::AlreadyExists(name) if name == upload.id.as_str() => Error::IdTaken,
+            error => refusal(error),
+        })?;
+        if let Some(room) = room {
+            room.keep();
         }
         observe::created(upload);
         self.tell(EventKind::Created, upload);

@@ -1,7 +1,6 @@
 use super::{
     TusService,
     engine::refusal,
-    ledger::Change,
     observe,
     pump::Finishing,
     session::{Claim, Takeover},
@@ -20,9 +19,8 @@ impl TusService {
         }
         upload.stage = Stage::Finishing;
         let reply = self.pre_finish(upload).await?;
-        let books = self.engine.ledger.change().await;
         self.engine.storage.finish(upload).await.map_err(refusal)?;
-        self.finished(upload, &books);
+        self.finished(upload);
         Ok(reply)
     }
 
@@ -49,20 +47,19 @@ impl TusService {
         }
     }
 
-    /// Whether a storage may finish an upload together with its last bytes.
-    pub(super) fn finishing(&self, upload: &Upload) -> Finishing {
-        let counts = self.config.owner_limits.is_some() && upload.owner.is_some();
-        match counts || self.config.hooks.wants(Hook::PreFinish) {
+    /// Whether a storage may finish uploads together with their last bytes.
+    pub(super) fn finishing(&self) -> Finishing {
+        match self.config.hooks.wants(Hook::PreFinish) {
             true => Finishing::Apart,
             false => Finishing::WithCommit,
         }
     }
 
     /// The storage has put an upload in place.
-    pub(super) fn finished(&self, upload: &mut Upload, books: &Change<'_>) {
+    pub(super) fn finished(&self, upload: &mut Upload) {
         upload.stage = Stage::Finished;
         observe::finished(upload);
-        books.finished(upload);
+        self.note(upload);
         self.tell(EventKind::Finished, upload);
         if upload.kind == Kind::Partial {
             self.join_waiting_for(upload);
