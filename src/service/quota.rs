@@ -196,7 +196,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        protocol::{Concat, Kind, Length, UploadId, header::UPLOAD_LENGTH},
+        protocol::{Concat, Kind, Length, header::UPLOAD_LENGTH},
         service::session::Takeover,
         storage::{AppendMode, MemoryStorage, Storage},
     };
@@ -225,10 +225,8 @@ mod tests {
         tokio::time::advance(COUNT_EVERY).await;
         // Nobody waits for it.
         register(&one, "c", 1).await.unwrap();
-        let known = || one.engine.ledger.uploads(&"me".into(), Which::All);
-        while !known().contains(&"b".parse::<UploadId>().unwrap()) {
-            tokio::task::yield_now().await;
-        }
+        one.engine.tasks.close();
+        one.engine.tasks.wait().await;
         assert_eq!(register(&one, "d", 2).await, Err(Error::QuotaExceeded));
         register(&one, "d", 1).await.unwrap();
     }
