@@ -92,9 +92,19 @@ impl TusService {
     }
 
     /// Tells of a finish again that a crash has kept from being told, or that nobody has heard.
-    pub(super) fn tell_again(&self, upload: &Upload) {
-        if !self.engine.telling.queues().contains_key(&upload.id) {
-            self.tell(EventKind::Finished, upload);
+    pub(super) async fn tell_again(&self, id: &UploadId) {
+        // Whoever finishes it just now tells of it.
+        let Some(_claim) = self.engine.sessions.try_claim(id) else {
+            return;
+        };
+        if self.engine.telling.queues().contains_key(id) {
+            return;
+        }
+        // It may have been told since it was found.
+        if let Ok(upload) = self.load(id).await
+            && upload.announcement == Announcement::Due
+        {
+            self.tell(EventKind::Finished, &upload);
         }
     }
 
