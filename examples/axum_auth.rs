@@ -1,13 +1,18 @@
 //! Uploads that belong to users, who show a JSON web token.
 //!
-//! `cargo run --example axum_auth --features axum` prints a token for each of the users alice and bob. With one of them
+//! ```sh
+//! export SECRET=$(openssl rand -hex 32)   # what tokens are signed with
+//! cargo run --example axum_auth --features axum
+//! ```
+//!
+//! With the same secret and `-- token alice` it prints a token for alice, and
 //!
 //! ```sh
 //! curl -i http://127.0.0.1:3000/files -H "Authorization: Bearer $TOKEN" -H 'Tus-Resumable: 1.0.0' \
 //!     -H 'Upload-Length: 5' -H 'Content-Type: application/offset+octet-stream' --data-binary hello
 //! ```
 //!
-//! makes an upload, which the other user cannot find: 404. Without a token everything is 401.
+//! makes an upload, which others cannot find: 404. Without a token everything is 401.
 
 use std::{
     env,
@@ -42,13 +47,19 @@ struct User {
 async fn main() -> Result<(), Box<dyn Error>> {
     let uploads = env::var("UPLOADS").unwrap_or_else(|_| "./uploads".into());
     let port = env::var("PORT").map_or(Ok(3000), |port| port.parse())?;
-    let secret = env::var("SECRET").unwrap_or_else(|_| "only for trying it out".into());
-    let tokens = Tokens(Hmac::new_from_slice(secret.as_bytes())?);
-    for name in ["alice", "bob"] {
-        println!("token of {name}: {}", tokens.issue(name));
+    let secret = env::var("SECRET").map_err(|_| "SECRET is not set")?;
+    let tokens = Tokens::new(&secret)?;
+    let mut arguments = env::args().skip(1);
+    if arguments.next().as_deref() == Some("token") {
+        let name = arguments.next().ok_or("whose token?")?;
+        println!("{}", tokens.issue(&name));
+        return Ok(());
     }
 
     let tus = TusService::new(FileStorage::open(uploads)?)
+        .max_size(8 << 30)
+        // Otherwise ten uploads that were given up would be the last ones of their owner.
+        .expires_after(Duration::from_secs(7 * 24 * 3600))
         // Asked for every request but preflights, which carry no credentials.
         .authorize(|access| match access.request.extensions.get::<User>() {
             Some(_) => Ok(()),
@@ -83,13 +94,27 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let stop = async move {
-        signal::ctrl_c().await.expect("Ctrl-C can be waited for");
+        asked_to_end().await.expect("signals can be waited for");
         tus.shutdown().await;
     };
     axum::serve(listener, app)
         .with_graceful_shutdown(stop)
         .await?;
     Ok(())
+}
+
+/// Waits for Ctrl-C, or for SIGTERM, by which services and containers are stopped.
+async fn asked_to_end() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    signal::ctrl_c().await
 }
 
 /// Finds out who it is. Whether that is enough is decided where something is asked for.
@@ -110,6 +135,13 @@ async fn authenticate(
 struct Tokens(Hmac<Sha256>);
 
 impl Tokens {
+    fn new(secret: &str) -> Result<Self, &'static str> {
+        match Hmac::new_from_slice(secret.as_bytes()) {
+            Ok(mac) if secret.len() >= 32 => Ok(Self(mac)),
+            _ => Err("SECRET is shorter than 32 bytes"),
+        }
+    }
+
     fn issue(&self, name: &str) -> String {
         let expires = SystemTime::now() + Duration::from_secs(24 * 60 * 60);
         let claims = json!({ "sub": name, "exp": seconds(expires) });

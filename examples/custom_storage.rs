@@ -81,6 +81,10 @@ impl<S: Storage> Storage for Counting<S> {
         self.inner.read(upload, range).await
     }
 
+    async fn read_unfinished(&self, upload: &Upload, range: Range<u64>) -> Result<ByteStream> {
+        self.inner.read_unfinished(upload, range).await
+    }
+
     async fn signed_url(&self, upload: &Upload, lifetime: Duration) -> Result<Option<String>> {
         self.inner.signed_url(upload, lifetime).await
     }
@@ -155,7 +159,9 @@ async fn main() -> std::result::Result<(), Box<dyn Error>> {
     let tus = TusService::new(Counting {
         inner: FileStorage::open(uploads)?,
         stored: Arc::clone(&stored),
-    });
+    })
+    .max_size(8 << 30)
+    .expires_after(Duration::from_secs(7 * 24 * 3600));
     let count = move || async move { format!("{} bytes were stored\n", stored.load(Relaxed)) };
     let app = Router::new()
         .route("/", get(count))
@@ -164,11 +170,25 @@ async fn main() -> std::result::Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let stop = async move {
-        signal::ctrl_c().await.expect("Ctrl-C can be waited for");
+        asked_to_end().await.expect("signals can be waited for");
         tus.shutdown().await;
     };
     axum::serve(listener, app)
         .with_graceful_shutdown(stop)
         .await?;
     Ok(())
+}
+
+/// Waits for Ctrl-C, or for SIGTERM, by which services and containers are stopped.
+async fn asked_to_end() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    signal::ctrl_c().await
 }

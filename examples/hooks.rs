@@ -9,7 +9,7 @@
 //!
 //! is answered with JSON, and the file is in `./library`. Anything else is answered with 415.
 
-use std::{env, error::Error, io::ErrorKind, path::PathBuf};
+use std::{env, error::Error, io::ErrorKind, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use axum::{
@@ -40,7 +40,8 @@ struct Pictures {
 
 #[async_trait]
 impl Hooks for Pictures {
-    /// An upload that is refused stays as it is, without ever being seen, until it expires.
+    /// An upload that is refused stays as it is, without ever being seen, until it expires. On a disk its bytes can
+    /// be read here; in a bucket only once they are under a key, which has to be one that nobody else looks at then.
     async fn pre_finish(&self, finish: &mut Finish<'_>) -> Result<(), Rejection> {
         let first = async {
             let pieces: Vec<_> = finish.read(0..12).await?.try_collect().await?;
@@ -95,6 +96,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&library).await?;
 
     let tus = TusService::new(FileStorage::open(&uploads)?)
+        .max_size(64 << 20)
+        // What was begun, or refused, and is left alone is removed.
+        .expires_after(Duration::from_secs(24 * 3600))
         .downloads(Downloads::off())
         .hooks(Pictures { uploads, library });
     let mut events = tus.events();
@@ -111,11 +115,25 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let stop = async move {
-        signal::ctrl_c().await.expect("Ctrl-C can be waited for");
+        asked_to_end().await.expect("signals can be waited for");
         tus.shutdown().await;
     };
     axum::serve(listener, app)
         .with_graceful_shutdown(stop)
         .await?;
     Ok(())
+}
+
+/// Waits for Ctrl-C, or for SIGTERM, by which services and containers are stopped.
+async fn asked_to_end() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    signal::ctrl_c().await
 }

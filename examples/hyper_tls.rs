@@ -7,7 +7,7 @@
 //!     -H 'Content-Type: application/offset+octet-stream' --data-binary hello
 //! ```
 
-use std::{env, error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{env, error::Error, future, pin::pin, sync::Arc, time::Duration};
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -21,6 +21,8 @@ use rustls::{
 };
 use tokio::{net::TcpListener, signal, time};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 use tower_tus::{TusService, storage::FileStorage};
 
 #[tokio::main]
@@ -32,49 +34,101 @@ async fn main() -> Result<(), Box<dyn Error>> {
         &env::var("TLS_KEY").map_err(|_| "TLS_KEY is not set")?,
     )?;
 
-    let tus = TusService::new(FileStorage::open(uploads)?).base_path("/files");
-
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new());
-    // HTTP/2's own window lets an upload bring 1 MiB per round trip, whatever the line could carry.
-    http.http2().adaptive_window(true).max_frame_size(1 << 20);
+    let tus = TusService::new(FileStorage::open(uploads)?)
+        .base_path("/files")
+        .max_size(8 << 30)
+        .expires_after(Duration::from_secs(7 * 24 * 3600));
+    let http = http();
 
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     println!("listening on https://{}", listener.local_addr()?);
 
     let connections = GracefulShutdown::new();
-    let mut stop = pin!(signal::ctrl_c());
+    let mut stop = pin!(asked_to_end());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = &mut stop => break,
+            asked = &mut stop => break asked?,
         };
         let Ok((stream, _)) = accepted else {
             // Out of file descriptors, mostly. A pause gives connections time to end.
             time::sleep(Duration::from_secs(1)).await;
             continue;
         };
-        let (tls, http, tus) = (tls.clone(), http.clone(), tus.clone());
+        let spoke = CancellationToken::new();
+        let service = tus.clone().map_request({
+            let spoke = spoke.clone();
+            move |request| {
+                spoke.cancel();
+                request
+            }
+        });
+        let service = TowerToHyperService::new(service);
+        let (handshake, http) = (tls.accept(stream), http.clone());
         let watcher = connections.watcher();
+        let connection = async move {
+            let stream = TokioIo::new(handshake.await?);
+            let connection = http.serve_connection(stream, service);
+            watcher.watch(connection.into_owned()).await
+        };
+        // A client that never says hello keeps nobody waiting: this is a task of its own.
         tokio::spawn(async move {
-            // A client that never says hello keeps nobody waiting: this is a task of its own.
-            let stream = match time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                Ok(Ok(stream)) => TokioIo::new(stream),
-                Ok(Err(error)) => return eprintln!("TLS: {error}"),
-                Err(_) => return eprintln!("TLS: no handshake within {HANDSHAKE:?}"),
-            };
-            let connection = http.serve_connection(stream, TowerToHyperService::new(tus));
-            if let Err(error) = watcher.watch(connection.into_owned()).await {
-                eprintln!("connection: {error}");
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    eprintln!("connection: {error}");
+                },
+                () = silence(spoke) => eprintln!("connection: no request within {SILENCE:?}"),
             }
         });
     }
 
+    // Whoever comes now finds the next server.
+    drop(listener);
     // An upload can run for hours. `shutdown` stops each one where it is: its bytes are kept, and
-    // its client goes on after the restart.
+    // its client goes on after the restart. A slow download can run as long, and is cut.
     tus.shutdown().await;
-    connections.shutdown().await;
+    if time::timeout(DRAIN, connections.shutdown()).await.is_err() {
+        eprintln!("connections are still open after {DRAIN:?}: closing them");
+    }
     Ok(())
+}
+
+/// HTTP/1.1, or HTTP/2 for clients that begin with it.
+fn http() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    // With a timer the head of a request has 30 s.
+    http.http1().timer(TokioTimer::new());
+    http.http2()
+        .timer(TokioTimer::new())
+        // Finds clients that are gone without a word.
+        .keep_alive_interval(Duration::from_secs(30))
+        // Metadata and lists of parts may be longer than the 16 KiB it takes otherwise.
+        .max_header_list_size(256 << 10)
+        // HTTP/2's own window lets an upload bring 1 MiB per round trip, whatever the line could carry.
+        .adaptive_window(true)
+        .max_frame_size(1 << 20);
+    http
+}
+
+/// Ends when a connection took too long to bring its first request: the timers above begin later.
+async fn silence(spoke: CancellationToken) {
+    if time::timeout(SILENCE, spoke.cancelled()).await.is_ok() {
+        future::pending::<()>().await;
+    }
+}
+
+/// Waits for Ctrl-C, or for SIGTERM, by which services and containers are stopped.
+async fn asked_to_end() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    signal::ctrl_c().await
 }
 
 /// With a chain of certificates and its key from files in PEM.
@@ -90,5 +144,5 @@ fn tls(chain: &str, key: &str) -> Result<TlsAcceptor, Box<dyn Error>> {
     Ok(Arc::new(config).into())
 }
 
-/// Most time that a client has for it.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(30);
+const DRAIN: Duration = Duration::from_secs(10);

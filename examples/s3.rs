@@ -14,12 +14,7 @@ use std::{env, error::Error, future::ready, time::Duration};
 use axum::{Router, http::StatusCode, routing::get};
 use tokio::{net::TcpListener, signal, time};
 use tokio_util::sync::CancellationToken;
-use tower_tus::{
-    TusService,
-    protocol::KeyTemplate,
-    service::{Downloads, Forwarded},
-    storage,
-};
+use tower_tus::{TusService, protocol::KeyTemplate, service::Downloads, storage};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -32,9 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Fails now if the bucket cannot be written to, or its store does not keep several nodes apart.
     let tus = TusService::new(storage::open(&bucket).await?)
         .key(KeyTemplate::parse("{year}/{month}/{id}-{filename}")?)
+        .max_size(100 << 30)
         .expires_after(Duration::from_secs(7 * 24 * 3600))
-        // The balancer sets `X-Forwarded-Proto` and `-Host` itself, and nobody else reaches this port.
-        .forwarded(Forwarded::Trust)
         // Downloads go past this server, if the store can sign URLs.
         .downloads(Downloads::redirect(Duration::from_secs(300)));
     // What a crash has interrupted is done without waiting for the first request.
@@ -71,7 +65,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Waits for Ctrl-C, or for SIGTERM, by which containers are stopped.
+/// Waits for Ctrl-C, or for SIGTERM, by which services and containers are stopped.
 async fn asked_to_end() -> std::io::Result<()> {
     #[cfg(unix)]
     {

@@ -1,6 +1,9 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
 };
 
 use tokio::sync::oneshot;
@@ -10,8 +13,9 @@ use crate::protocol::Upload;
 
 /// Something that happened to an upload.
 ///
-/// A [`Finished`](EventKind::Finished) event counts as delivered when whoever received it has dropped it and
-/// its clones: hold it until it is dealt with, and a crash in between tells it again.
+/// A [`Finished`](EventKind::Finished) event counts as delivered when every subscriber of that time has received
+/// it, and has dropped it and its clones: hold it until it is dealt with, and a crash or a panic in between tells
+/// it again, to all.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Event {
@@ -21,13 +25,27 @@ pub struct Event {
     pub id: EventId,
     /// The upload, as it was then.
     pub upload: Upload,
-    receipt: Option<Arc<Receipt>>,
+    receipt: Option<Receipt>,
 }
 
-/// What all clones of an event share: it goes when the last of them does.
+/// What comes back of an event.
+#[derive(Debug, Clone)]
+enum Receipt {
+    /// On its way to subscribers.
+    Blank(Arc<Acknowledgement>),
+    /// With one of them.
+    Signed(#[expect(dead_code, reason = "it counts when it is dropped")] Arc<Signature>),
+}
+
+/// What one subscriber has, with all clones.
 #[derive(Debug)]
-struct Receipt {
-    received: AtomicBool,
+struct Signature(Arc<Acknowledgement>);
+
+/// What all subscribers share: it goes when the last of them has dropped the event, or will never have it.
+#[derive(Debug)]
+struct Acknowledgement {
+    subscribers: usize,
+    signed: AtomicUsize,
     acknowledge: Option<oneshot::Sender<()>>,
 }
 
@@ -41,31 +59,46 @@ impl Event {
         }
     }
 
-    /// An event, and what tells when it was dealt with.
-    pub(crate) fn with_receipt(kind: EventKind, upload: &Upload) -> (Self, oneshot::Receiver<()>) {
+    /// An event for so many subscribers, and what tells when all of them have dealt with it.
+    pub(crate) fn with_receipt(
+        kind: EventKind,
+        upload: &Upload,
+        subscribers: usize,
+    ) -> (Self, oneshot::Receiver<()>) {
         let (acknowledge, acknowledged) = oneshot::channel();
-        let receipt = Receipt {
-            received: AtomicBool::new(false),
+        let acknowledgement = Acknowledgement {
+            subscribers,
+            signed: AtomicUsize::new(0),
             acknowledge: Some(acknowledge),
         };
         let event = Self {
-            receipt: Some(Arc::new(receipt)),
+            receipt: Some(Receipt::Blank(Arc::new(acknowledgement))),
             ..Self::new(kind, upload)
         };
         (event, acknowledged)
     }
 
-    /// Somebody has it now.
-    pub(crate) fn received(&self) {
-        if let Some(receipt) = &self.receipt {
-            receipt.received.store(true, Relaxed);
+    /// The event of a subscriber who has it now.
+    pub(crate) fn received(mut self) -> Self {
+        if let Some(Receipt::Blank(shared)) = self.receipt {
+            self.receipt = Some(Receipt::Signed(Arc::new(Signature(shared))));
+        }
+        self
+    }
+}
+
+impl Drop for Signature {
+    fn drop(&mut self) {
+        // Who panics over it has not dealt with it.
+        if !thread::panicking() {
+            self.0.signed.fetch_add(1, Relaxed);
         }
     }
 }
 
-impl Drop for Receipt {
+impl Drop for Acknowledgement {
     fn drop(&mut self) {
-        if self.received.load(Relaxed)
+        if *self.signed.get_mut() >= self.subscribers
             && let Some(acknowledge) = self.acknowledge.take()
         {
             // Whoever waited for it may have ended.

@@ -17,7 +17,7 @@ use crate::protocol::Upload;
 
 /// What happens to the uploads of a service, from the subscription on.
 ///
-/// Nothing waits for whoever reads it: who falls behind by more than 1,024 events misses the oldest, and is
+/// Nothing waits for whoever reads it, but the removal of a part whose finish is not dealt with. Who falls behind by more than 1,024 events misses the oldest, and is
 /// told how many. It ends with the service.
 pub struct Events(ReusableBoxFuture<'static, Next>);
 
@@ -41,11 +41,6 @@ impl Bus {
         Events(ReusableBoxFuture::new(next(sender.subscribe())))
     }
 
-    /// Whether anybody has ever subscribed.
-    pub(crate) fn is_used(&self) -> bool {
-        self.0.get().is_some()
-    }
-
     /// Whether anybody listens now.
     pub(crate) fn has_subscribers(&self) -> bool {
         self.0
@@ -62,15 +57,15 @@ impl Bus {
         }
     }
 
-    /// As [`send`](Self::send). What comes back tells when somebody has dealt with the event, or breaks off if
-    /// nobody ever will; `None` if nobody listens.
+    /// As [`send`](Self::send). What comes back tells when all subscribers have dealt with the event, or breaks
+    /// off if one never will; `None` if nobody listens.
     pub(crate) fn send_for_receipt(
         &self,
         kind: EventKind,
         upload: &Upload,
     ) -> Option<oneshot::Receiver<()>> {
         let sender = self.0.get().filter(|_| self.has_subscribers())?;
-        let (event, receipt) = Event::with_receipt(kind, upload);
+        let (event, receipt) = Event::with_receipt(kind, upload, sender.receiver_count());
         sender.send(event).ok().map(|_| receipt)
     }
 }
@@ -82,10 +77,7 @@ impl Stream for Events {
         let (received, receiver) = ready!(self.0.poll(context));
         self.0.set(next(receiver));
         Poll::Ready(match received {
-            Ok(event) => {
-                event.received();
-                Some(Ok(event))
-            }
+            Ok(event) => Some(Ok(event.received())),
             Err(RecvError::Lagged(missed)) => Some(Err(Lagged(missed))),
             Err(RecvError::Closed) => None,
         })
@@ -151,6 +143,41 @@ mod tests {
         assert!(receipt.try_recv().is_err());
         drop(clone);
         assert_eq!(receipt.await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_receipt_needs_all_subscribers() {
+        let bus = Bus::default();
+        let (mut first, mut second) = (bus.subscribe(), bus.subscribe());
+        let send = || {
+            bus.send_for_receipt(EventKind::Finished, &upload())
+                .unwrap()
+        };
+        let mut receipt = send();
+        drop(first.next().await);
+        assert!(receipt.try_recv().is_err());
+        drop(second.next().await);
+        assert_eq!(receipt.await, Ok(()));
+
+        let receipt = send();
+        drop(first.next().await);
+        drop(second);
+        assert!(receipt.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_panics_over_an_event_has_not_dealt_with_it() {
+        let bus = Bus::default();
+        let mut events = bus.subscribe();
+        let receipt = bus
+            .send_for_receipt(EventKind::Finished, &upload())
+            .unwrap();
+        let task = tokio::spawn(async move {
+            let _event = events.next().await;
+            panic!("this subscriber panics");
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        assert!(receipt.await.is_err());
     }
 
     #[tokio::test]

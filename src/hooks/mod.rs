@@ -53,8 +53,9 @@
 //! [`post_finish`](Hooks::post_finish) is told of each finished upload *at least once*, over crashes and
 //! restarts: an upload is created with a mark ([`Announcement::Due`](crate::protocol::Announcement)) if anybody
 //! wants to know of its finish, the mark is taken away when everybody was told, and the service looks for
-//! marks when it starts and with every sweep. Repetitions have the same [`EventId`]. Other `post_` hooks are
-//! told once at most.
+//! marks when it starts and with every sweep. Repetitions have the same [`EventId`]. An upload with a mark does
+//! not expire, and is not removed as a part that was joined; if a client removes it, that may be all that is
+//! told. Other `post_` hooks are told once at most.
 
 mod access;
 mod closures;

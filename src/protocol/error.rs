@@ -98,6 +98,9 @@ pub enum Error {
     /// The owner would have more bytes stored than allowed.
     #[error("there is no room left for this upload")]
     QuotaExceeded,
+    /// What owners have is not known yet.
+    #[error("the uploads there are have not been counted yet")]
+    Uncounted,
     /// The application said no, in its own words.
     #[error("{0}")]
     Rejected(Box<Rejection>),
@@ -159,7 +162,7 @@ impl Error {
             Self::Rejected(rejection) => rejection.effective_status(),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
-            Self::ShuttingDown | Self::Overloaded | Self::Finishing => {
+            Self::ShuttingDown | Self::Overloaded | Self::Finishing | Self::Uncounted => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::NoSpace => StatusCode::INSUFFICIENT_STORAGE,

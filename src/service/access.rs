@@ -41,11 +41,15 @@ impl TusService {
                 kind: Kind::Final(concat),
                 ..
             }) => {
-                if self.permit_repeated(operation, request, concat).await? {
-                    return Ok(());
-                }
                 let parts: HashSet<_> = concat.parts().iter().collect();
-                self.permit_parts(operation, request, parts).await
+                match self.permit_parts(operation, request, parts).await {
+                    Err(Error::Part(PartError::NotFound))
+                        if self.permit_repeated(operation, request, concat).await? =>
+                    {
+                        Ok(())
+                    }
+                    permitted => permitted,
+                }
             }
             _ => Ok(()),
         }

@@ -119,9 +119,8 @@ impl TusService {
 
     async fn declare(&self, upload: &mut Upload, length: u64) -> storage::Result<()> {
         upload.length = Length::Known(length);
-        let books = self.engine.ledger.change().await;
         upload.version = self.engine.storage.update(upload).await?;
-        books.declared(upload);
+        self.note(upload);
         Ok(())
     }
 

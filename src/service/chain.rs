@@ -1,6 +1,7 @@
 use std::{error::Error as _, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
+use http::StatusCode;
 use tokio::time::timeout;
 
 use super::observe;
@@ -159,7 +160,8 @@ impl Chain {
             Ok(Err(_)) => {
                 observe::hook_failed(hook);
                 tracing::error!(hook = name, "a hook panicked");
-                Err(Error::Internal)
+                let failed = Rejection::new(StatusCode::INTERNAL_SERVER_ERROR);
+                Err(failed.body("the application failed\n").into())
             }
             Err(_) => {
                 observe::hook_failed(hook);

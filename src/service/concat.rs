@@ -37,7 +37,7 @@ impl TusService {
         // Before the parts are looked at: one may be finished, or released, just now.
         self.engine.wait_for(&upload);
         if let Err(error) = self.register_final(&mut upload, &concat).await {
-            self.engine.stop_waiting(&upload);
+            self.forget_final(&upload, &error).await;
             let before = match error {
                 Error::Part(PartError::NotFound) => self.joined_before(&upload, &concat).await,
                 _ => None,
@@ -52,6 +52,18 @@ impl TusService {
                 let _ = self.remove(&upload, EventKind::Terminated).await;
                 Err(refusal)
             }
+        }
+    }
+
+    /// A final upload was not made, and waits for nothing; one that has its id may do so.
+    async fn forget_final(&self, upload: &Upload, error: &Error) {
+        let other = match error {
+            Error::IdTaken => self.load(&upload.id).await.ok(),
+            _ => None,
+        };
+        self.engine.stop_waiting(upload);
+        if let Some(other) = other.filter(Upload::is_pending_final) {
+            self.engine.wait_for(&other);
         }
     }
 
@@ -72,9 +84,18 @@ impl TusService {
             return Err(Error::Part(PartError::Unfinished));
         }
         upload.length = total(&parts)?;
-        check_size(upload.length, &self.config.offer.limits)?;
+        check_size(upload.length, &self.config.offer.limits.of(upload))?;
         self.register(upload).await?;
         Ok(())
+    }
+
+    /// The length of what the parts make together, as far as they are there and theirs are known.
+    pub(super) async fn expected_length(&self, concat: &Concat) -> Result<Length, Error> {
+        match self.load_parts(concat).await {
+            Ok(parts) => total(&parts),
+            // What is wrong with them is told when the upload is made.
+            Err(_) => Ok(Length::Deferred),
+        }
     }
 
     /// A final upload whose parts are not joined: joins them if they are finished, and tells the length
@@ -102,13 +123,17 @@ impl TusService {
     /// Joins the parts, if all of them are finished, in a task of its own. Gives the upload as it is
     /// when that is done, or has taken longer than `patience`; somebody else may be at it already.
     ///
-    /// Only what the application says against it is an error.
+    /// Only what the application says against it is an error, and that there is no room for it.
     async fn join(&self, upload: Upload, patience: Duration) -> Result<(Upload, Reply), Refusal> {
         let unchanged = |upload| Ok((upload, Reply::default()));
         let until = Instant::now() + patience;
         let claim = self.claim(&upload.id, Takeover::Never);
+        let undecided = |upload| match self.refused(&upload) {
+            Some(error) => Err(error.into()),
+            None => unchanged(upload),
+        };
         let Ok(Ok(claim)) = timeout_at(until, claim).await else {
-            return unchanged(upload);
+            return undecided(upload);
         };
         let (tus, id) = (self.clone(), upload.id.clone());
         let stop = self.engine.stop.clone();
@@ -124,11 +149,14 @@ impl TusService {
             Ok(Ok(Some(Err(refusal)))) => {
                 tracing::debug!(id = %upload.id, error = %refusal.error, "final upload not joined");
                 match refusal.error {
-                    Error::Rejected(_) => Err(refusal),
+                    Error::Rejected(_)
+                    | Error::QuotaExceeded
+                    | Error::TooManyUploads
+                    | Error::TooLarge(_) => Err(refusal),
                     _ => unchanged(upload),
                 }
             }
-            _ => unchanged(upload),
+            _ => undecided(upload),
         }
     }
 
@@ -153,6 +181,10 @@ impl TusService {
             return Ok((upload, Reply::default()));
         }
         let parts = self.load_parts(&concat).await?;
+        // An id may be somebody else's by now.
+        if self.config.owner.is_some() && parts.iter().any(|part| part.owner != upload.owner) {
+            return Err(Error::Part(PartError::NotFound).into());
+        }
         let length = total(&parts)?;
         if parts.iter().any(|part| !part.is_finished()) {
             self.engine.wait_for(&upload);
@@ -162,19 +194,21 @@ impl TusService {
         check_size(length, &self.config.offer.limits.of(&upload))?;
         let storage = &self.engine.storage;
         if upload.length != length {
+            // It may be another node that let it in.
+            self.note(&upload);
             upload.length = length;
-            let books = self.engine.ledger.change().await;
+            let room = self.reserve_final(&upload).await?;
             upload.version = storage.update(&upload).await.map_err(refusal)?;
-            books.declared(&upload);
+            if let Some(room) = room {
+                room.keep();
+            }
         }
         let mut whole = upload.clone();
         whole.offset = length.known().unwrap_or_default();
         let reply = self.pre_finish(&whole).await?;
-        let books = self.engine.ledger.change().await;
         storage.concat(&upload, &parts).await.map_err(refusal)?;
         upload.offset = whole.offset;
-        self.finished(&mut upload, &books);
-        drop(books);
+        self.finished(&mut upload);
         self.engine.stop_waiting(&upload);
         if self.config.concat_parts == ConcatParts::Remove {
             self.engine.joined.note(&concat, &upload.id);
@@ -192,11 +226,8 @@ impl TusService {
         }
         // Right after a start others may wait for it that are not known yet.
         self.engine.known.cancelled().await;
-        if !self.engine.is_waited_for(part)
-            && let Ok(upload) = self.load(part).await
-        {
-            // What goes wrong is logged; it is removed when it expires.
-            let _ = self.remove(&upload, EventKind::Terminated).await;
+        if let Ok(upload) = self.load(part).await {
+            self.remove_joined(&upload).await;
         }
     }
 

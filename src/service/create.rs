@@ -47,7 +47,7 @@ impl TusService {
             .detached_with(carries.as_ref(), async move {
                 match upload.kind {
                     Kind::Final(_) => {
-                        let _admission = admission;
+                        drop(admission);
                         tus.create_final(upload).await
                     }
                     _ => tus.create_detached(upload, delivery, admission).await,
@@ -76,6 +76,9 @@ impl TusService {
 
     async fn pre_create(&self, create: Create) -> Result<(Upload, Reply), Error> {
         let mut upload = self.draft(create)?;
+        if let Kind::Final(concat) = &upload.kind {
+            upload.length = self.expected_length(concat).await?;
+        }
         let (key, reply) = match self.request.as_deref() {
             Some(request) => {
                 let mut creation = Creation::new(request, &mut upload);
@@ -124,28 +127,14 @@ impl TusService {
 
     /// Makes an upload in the storage, if there is room for it.
     pub(super) async fn register(&self, upload: &mut Upload) -> Result<(), Error> {
-        let (engine, limits) = (&self.engine, &self.config.offer.limits);
-        let books = match &self.config.owner_limits {
-            Some(own) if upload.owner.is_some() => {
-                let books = engine.ledger.counted(engine.storage.as_ref()).await;
-                books.reserve(upload, own, limits)?;
-                Some(books)
-            }
-            _ => None,
-        };
-        match engine.storage.create(upload).await {
-            Ok(version) => upload.version = version,
-            Err(error) => {
-                if let Some(books) = books {
-                    books.gone(upload);
-                }
-                return Err(match error {
-                    storage::Error::AlreadyExists(name) if name == upload.id.as_str() => {
-                        Error::IdTaken
-                    }
-                    error => refusal(error),
-                });
-            }
+        let room = self.reserve(upload).await?;
+        let created = self.engine.storage.create(upload).await;
+        upload.version = created.map_err(|error| match error {
+            storage::Error::AlreadyExists(name) if name == upload.id.as_str() => Error::IdTaken,
+            error => refusal(error),
+        })?;
+        if let Some(room) = room {
+            room.keep();
         }
         observe::created(upload);
         self.tell(EventKind::Created, upload);
@@ -193,9 +182,10 @@ impl TusService {
             let received = self.take_first(upload, &mut delivery, claim).await;
             linger(delivery.body);
             match received {
-                // The client goes on from what came.
+                // The client goes on from what came; or does so already.
                 Err(Refusal {
-                    error: Error::Interrupted | Error::Stalled | Error::ShuttingDown,
+                    error:
+                        Error::Interrupted | Error::Stalled | Error::ShuttingDown | Error::Superseded,
                     upload: now,
                 }) => {
                     if let Some(now) = now {

@@ -1,9 +1,13 @@
 use super::{
-    TusService, engine::refusal, ledger::Change, observe, pump::Finishing, session::Takeover,
+    TusService,
+    engine::refusal,
+    observe,
+    pump::Finishing,
+    session::{Claim, Takeover},
 };
 use crate::{
     hooks::{EventKind, Finish, Hook},
-    protocol::{Error, Kind, Refusal, Reply, Stage, Upload},
+    protocol::{Error, Kind, Refusal, Reply, Stage, Upload, UploadId},
 };
 
 impl TusService {
@@ -15,9 +19,8 @@ impl TusService {
         }
         upload.stage = Stage::Finishing;
         let reply = self.pre_finish(upload).await?;
-        let books = self.engine.ledger.change().await;
         self.engine.storage.finish(upload).await.map_err(refusal)?;
-        self.finished(upload, &books);
+        self.finished(upload);
         Ok(reply)
     }
 
@@ -44,20 +47,19 @@ impl TusService {
         }
     }
 
-    /// Whether a storage may finish an upload together with its last bytes.
-    pub(super) fn finishing(&self, upload: &Upload) -> Finishing {
-        let counts = self.config.owner_limits.is_some() && upload.owner.is_some();
-        match counts || self.config.hooks.wants(Hook::PreFinish) {
+    /// Whether a storage may finish uploads together with their last bytes.
+    pub(super) fn finishing(&self) -> Finishing {
+        match self.config.hooks.wants(Hook::PreFinish) {
             true => Finishing::Apart,
             false => Finishing::WithCommit,
         }
     }
 
     /// The storage has put an upload in place.
-    pub(super) fn finished(&self, upload: &mut Upload, books: &Change<'_>) {
+    pub(super) fn finished(&self, upload: &mut Upload) {
         upload.stage = Stage::Finished;
         observe::finished(upload);
-        books.finished(upload);
+        self.note(upload);
         self.tell(EventKind::Finished, upload);
         if upload.kind == Kind::Partial {
             self.join_waiting_for(upload);
@@ -72,14 +74,30 @@ impl TusService {
         }
         let tus = self.clone();
         self.detached(async move {
-            let _claim = tus.claim(&upload.id, Takeover::Never).await?;
-            let mut upload = tus.load(&upload.id).await?;
-            tus.finish_if_complete(&mut upload).await?;
-            match upload.stage {
-                Stage::Finishing => Err(Error::Finishing.into()),
-                Stage::Receiving | Stage::Finished => Ok(upload),
+            let claim = tus.claim(&upload.id, Takeover::Never).await?;
+            tus.settle_claimed(claim, &upload.id).await
+        })
+        .await
+    }
+
+    /// As [`settle`](Self::settle), unless somebody is at it.
+    pub(super) async fn settle_unclaimed(&self, upload: Upload) -> Result<Upload, Refusal> {
+        let tus = self.clone();
+        self.detached(async move {
+            match tus.engine.sessions.try_claim(&upload.id) {
+                Some(claim) => tus.settle_claimed(claim, &upload.id).await,
+                None => Ok(upload),
             }
         })
         .await
+    }
+
+    async fn settle_claimed(&self, _claim: Claim, id: &UploadId) -> Result<Upload, Refusal> {
+        let mut upload = self.load(id).await?;
+        self.finish_if_complete(&mut upload).await?;
+        match upload.stage {
+            Stage::Finishing => Err(Error::Finishing.into()),
+            Stage::Receiving | Stage::Finished => Ok(upload),
+        }
     }
 }

@@ -1,77 +1,71 @@
-//! What each owner has, and may have.
+//! What each owner has, as far as this process knows.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures::StreamExt;
-use tokio::sync::{RwLock, RwLockReadGuard};
+use super::{OwnerLimits, turn::Turn};
+use crate::protocol::{Error, Oversized, Owner, UploadId};
 
-use super::maintain::give_turns;
-use crate::{
-    protocol::{
-        Error, Kind, Length, Limits, Oversized, Owner, Upload, UploadId, header::UPLOAD_LENGTH,
-    },
-    storage::Storage,
-};
-
-/// What one owner may have.
+/// What all owners have.
 ///
-/// The uploads of an owner are counted once, before its first creation after a start, by listing the storage;
-/// from then on each process counts what it does itself. Within one process the limits are exact, however many
-/// requests race. Of several nodes each sees what was there when it started and what it did: together they may
-/// let each owner have as much more as the others have let in since.
-///
-/// An unfinished upload counts with its whole length from its creation on; one whose length is not known yet
-/// with the largest size it may have. Where the number of bytes is limited and no largest size is, such an
-/// upload is refused with 400. A final upload counts as soon as the lengths of its parts are known, beside
-/// the parts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OwnerLimits {
-    max_uploads: Option<usize>,
-    max_unfinished_bytes: Option<u64>,
-    max_stored_bytes: Option<u64>,
-}
-
-impl OwnerLimits {
-    /// Most uploads of an owner that are unfinished at the same time, parts included; beyond it 429 with
-    /// `Retry-After`. Default: no limit.
-    #[must_use]
-    pub fn max_uploads(mut self, uploads: usize) -> Self {
-        self.max_uploads = Some(uploads);
-        self
-    }
-
-    /// Most bytes of an owner's unfinished uploads together; beyond it 429 with `Retry-After`, and 413 for an
-    /// upload that alone is larger. Default: no limit.
-    #[must_use]
-    pub fn max_unfinished_bytes(mut self, bytes: u64) -> Self {
-        self.max_unfinished_bytes = Some(bytes);
-        self
-    }
-
-    /// Most bytes of an owner's uploads together, unfinished or finished; beyond it 413. A finished upload
-    /// counts until it is terminated, even if the application has moved its file. Default: no limit.
-    #[must_use]
-    pub fn max_stored_bytes(mut self, bytes: u64) -> Self {
-        self.max_stored_bytes = Some(bytes);
-        self
-    }
-
-    fn limits_bytes(&self) -> bool {
-        self.max_unfinished_bytes.is_some() || self.max_stored_bytes.is_some()
-    }
-}
-
-/// The uploads of all owners, as far as they count.
+/// The truth is what is stored, and this a copy: what this process does is noted once it is done, and what
+/// others do is found by a [`Survey`]. A survey keeps nobody waiting: what is noted while it looks is newer
+/// than what it may have seen, and stays.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// Whether the uploads have been counted. What changes them holds it for reading.
-    counted: RwLock<Counted>,
-    accounts: Mutex<HashMap<Owner, Account>>,
+    books: Mutex<Books>,
+    /// Whose turn it is to count everything.
+    pub(super) counts: Turn,
 }
 
+/// What one upload counts, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holding {
+    Unfinished(u64),
+    Finished(u64),
+}
+
+/// Some of the uploads of an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    Unfinished,
+    All,
+}
+
+/// Room for an upload that does not exist yet, or is about to grow. Dropping it gives the room back.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Reservation<'l> {
+    ledger: &'l Ledger,
+    owner: Owner,
+    ticket: u64,
+}
+
+/// A look at what is stored.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Survey<'l> {
+    ledger: &'l Ledger,
+    since: u64,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    accounts: HashMap<Owner, Account>,
+    counted: Counted,
+    /// Goes on with everything that is noted.
+    clock: u64,
+    /// How many surveys look at what is stored.
+    surveys: usize,
+    /// What is known to be no more, and since when; kept while there are surveys.
+    gone: HashMap<UploadId, u64>,
+    /// How many reservations there were.
+    tickets: u64,
+}
+
+/// Whether all uploads have been counted once.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Counted {
     #[default]
@@ -81,244 +75,468 @@ enum Counted {
 
 #[derive(Debug, Default)]
 struct Account {
-    /// What each unfinished upload counts.
-    unfinished: HashMap<UploadId, u64>,
-    unfinished_bytes: u64,
-    finished_bytes: u64,
+    lines: HashMap<UploadId, Line>,
+    /// By ticket, and not by id: it may turn out to be taken.
+    reserved: HashMap<u64, (UploadId, u64)>,
+    /// Final uploads for whose length there was no room.
+    refused: HashMap<UploadId, Error>,
+    unfinished: usize,
+    // No sum of lengths is too large for these.
+    unfinished_bytes: u128,
+    finished_bytes: u128,
+    checks: Arc<Turn>,
 }
 
-/// Something about uploads is about to change; nobody counts them meanwhile.
 #[derive(Debug)]
-#[must_use]
-pub(super) struct Change<'l> {
-    ledger: &'l Ledger,
-    counted: RwLockReadGuard<'l, Counted>,
+struct Line {
+    holding: Holding,
+    /// When this was last known to be so, by the clock of the books.
+    seen: u64,
 }
 
 impl Ledger {
-    /// Waits while the uploads are counted.
-    pub(super) async fn change(&self) -> Change<'_> {
-        Change {
+    pub(super) fn is_counted(&self) -> bool {
+        self.books().counted == Counted::Yes
+    }
+
+    /// Makes room for an upload that will count `charge` while it is unfinished, if its owner may have it. What
+    /// an unfinished upload of this id counts already is part of that.
+    pub(super) fn reserve(
+        &self,
+        (owner, id): (&Owner, &UploadId),
+        charge: u64,
+        own: &OwnerLimits,
+    ) -> Result<Reservation<'_>, Error> {
+        let mut books = self.books();
+        books.tickets += 1;
+        let ticket = books.tickets;
+        let account = books.accounts.entry(owner.clone()).or_default();
+        let allowed = account.allows(id, charge, own);
+        if allowed.is_ok() {
+            account.reserved.insert(ticket, (id.clone(), charge));
+        }
+        books.prune(owner);
+        allowed.map(|()| Reservation {
             ledger: self,
-            counted: self.counted.read().await,
+            owner: owner.clone(),
+            ticket,
+        })
+    }
+
+    /// An upload counts this from now on; `None` if it does not count.
+    pub(super) fn note(&self, owner: &Owner, id: &UploadId, holding: Option<Holding>) {
+        self.books().note(owner, id, holding);
+    }
+
+    /// There was no room for the length of a final upload.
+    pub(super) fn refuse(&self, owner: &Owner, id: &UploadId, error: Error) {
+        let mut books = self.books();
+        if let Some(account) = books.accounts.get_mut(owner)
+            && account.lines.contains_key(id)
+        {
+            account.refused.insert(id.clone(), error);
         }
     }
 
-    /// As [`change`](Self::change), with the uploads counted.
-    pub(super) async fn counted(&self, storage: &dyn Storage) -> Change<'_> {
-        let change = self.change().await;
-        if *change.counted == Counted::Yes {
-            return change;
-        }
-        drop(change);
-        let mut counted = self.counted.write().await;
-        if *counted == Counted::No {
-            self.count(storage).await;
-            *counted = Counted::Yes;
-        }
-        Change {
+    /// Why there was no room for the length of a final upload, when it was last tried.
+    pub(super) fn refusal(&self, owner: &Owner, id: &UploadId) -> Option<Error> {
+        let books = self.books();
+        books.accounts.get(owner)?.refused.get(id).cloned()
+    }
+
+    /// The uploads of an owner that are in the books.
+    pub(super) fn uploads(&self, owner: &Owner, which: Which) -> Vec<UploadId> {
+        let books = self.books();
+        let lines = books.accounts.get(owner).map(|account| &account.lines);
+        let lines = lines.into_iter().flatten();
+        lines
+            .filter(|(_, line)| {
+                which == Which::All || matches!(line.holding, Holding::Unfinished(_))
+            })
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    /// Whose turn it is to look at the uploads of an owner; `None` if there are none.
+    pub(super) fn checks(&self, owner: &Owner) -> Option<Arc<Turn>> {
+        let books = self.books();
+        let account = books.accounts.get(owner)?;
+        Some(Arc::clone(&account.checks))
+    }
+
+    /// Begins to look at what is stored.
+    pub(super) fn survey(&self) -> Survey<'_> {
+        let mut books = self.books();
+        books.clock += 1;
+        books.surveys += 1;
+        Survey {
             ledger: self,
-            counted: counted.downgrade(),
+            since: books.clock,
         }
     }
 
-    async fn count(&self, storage: &dyn Storage) {
-        let mut accounts = HashMap::<Owner, Account>::new();
-        let mut uploads = storage.list();
-        let mut seen = 0;
-        while let Some(upload) = uploads.next().await {
-            give_turns(&mut seen).await;
-            let upload = match upload {
-                Ok(upload) => upload,
-                Err(error) => {
-                    tracing::error!(%error, "an upload is not counted for its owner");
-                    continue;
-                }
-            };
-            let Some(owner) = upload.owner.clone() else {
-                continue;
-            };
-            let account = accounts.entry(owner).or_default();
-            if upload.is_finished() {
-                account.finished_bytes += upload.offset;
-            } else {
-                let charge = upload.length.known().or(upload.max_size);
-                account.open(&upload.id, charge.unwrap_or(upload.offset));
-            }
-        }
-        *self.accounts() = accounts;
-    }
-
-    fn accounts(&self) -> MutexGuard<'_, HashMap<Owner, Account>> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Change<'_> {
-    /// Makes room for a new upload, if its owner may have it.
-    pub(super) fn reserve(
-        &self,
-        upload: &Upload,
-        own: &OwnerLimits,
-        limits: &Limits,
-    ) -> Result<(), Error> {
-        let Some(owner) = &upload.owner else {
-            return Ok(());
+impl Reservation<'_> {
+    /// The upload is stored as it was to be.
+    pub(super) fn keep(self) {
+        let mut books = self.ledger.books();
+        let Some(account) = books.accounts.get_mut(&self.owner) else {
+            return;
         };
-        let charge = charge(upload, own, limits)?;
-        let mut accounts = self.ledger.accounts();
-        let account = accounts.entry(owner.clone()).or_default();
-        let allowed = account.allows(charge, own);
-        if allowed.is_ok() {
-            account.open(&upload.id, charge);
+        if let Some((id, charge)) = account.reserved.remove(&self.ticket) {
+            account.refused.remove(&id);
+            books.note(&self.owner, &id, Some(Holding::Unfinished(charge)));
         }
-        account.is_empty().then(|| accounts.remove(owner));
-        allowed
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        let mut books = self.ledger.books();
+        if let Some(account) = books.accounts.get_mut(&self.owner) {
+            account.reserved.remove(&self.ticket);
+            books.prune(&self.owner);
+        }
+    }
+}
+
+impl Survey<'_> {
+    /// An upload was seen, which counts this; `None` if it was not there, or does not count.
+    pub(super) fn see(&self, owner: &Owner, id: &UploadId, holding: Option<Holding>) {
+        let mut books = self.ledger.books();
+        let line = books.accounts.get(owner).and_then(|a| a.lines.get(id));
+        let known = line.map(|line| line.seen);
+        let noted = known.max(books.gone.get(id).copied());
+        if noted.is_none_or(|noted| noted < self.since) {
+            books.set(owner, id, holding);
+        }
     }
 
-    /// The length of an upload has become known.
-    pub(super) fn declared(&self, upload: &Upload) {
-        let Some(length) = upload.length.known() else {
+    /// All uploads were seen: there are no others.
+    pub(super) fn complete(self) {
+        let mut books = self.ledger.books();
+        books.counted = Counted::Yes;
+        books.accounts.retain(|_, account| {
+            account.forget(self.since);
+            !account.is_empty()
+        });
+    }
+}
+
+impl Drop for Survey<'_> {
+    fn drop(&mut self) {
+        let mut books = self.ledger.books();
+        books.surveys -= 1;
+        if books.surveys == 0 {
+            books.gone = HashMap::new();
+        }
+    }
+}
+
+impl Books {
+    fn note(&mut self, owner: &Owner, id: &UploadId, holding: Option<Holding>) {
+        if self.counted == Counted::No && self.surveys == 0 {
+            // It will be counted as it is then.
             return;
-        };
-        self.with_account(upload, |account| {
-            if account.close(&upload.id).is_some() {
-                account.open(&upload.id, length);
-            }
-        });
+        }
+        self.clock += 1;
+        if holding.is_none() && self.surveys > 0 {
+            self.gone.insert(id.clone(), self.clock);
+        }
+        self.set(owner, id, holding);
     }
 
-    /// An upload is finished.
-    pub(super) fn finished(&self, upload: &Upload) {
-        self.with_account(upload, |account| {
-            if account.close(&upload.id).is_some() {
-                account.finished_bytes += upload.offset;
+    fn set(&mut self, owner: &Owner, id: &UploadId, holding: Option<Holding>) {
+        let seen = self.clock;
+        match holding {
+            Some(holding) => {
+                let account = self.accounts.entry(owner.clone()).or_default();
+                account.write(id, Line { holding, seen });
             }
-        });
+            None => {
+                if let Some(account) = self.accounts.get_mut(owner) {
+                    account.strike(id);
+                    self.prune(owner);
+                }
+            }
+        }
     }
 
-    /// An upload is removed, or was not made after all.
-    pub(super) fn gone(&self, upload: &Upload) {
-        self.with_account(upload, |account| {
-            if account.close(&upload.id).is_none() && upload.is_finished() {
-                account.finished_bytes = account.finished_bytes.saturating_sub(upload.offset);
-            }
-        });
-    }
-
-    fn with_account(&self, upload: &Upload, change: impl FnOnce(&mut Account)) {
-        // What has not been counted yet will be counted as it is then.
-        let Some(owner) = upload
-            .owner
-            .as_ref()
-            .filter(|_| *self.counted == Counted::Yes)
-        else {
-            return;
-        };
-        let mut accounts = self.ledger.accounts();
-        if let Some(account) = accounts.get_mut(owner) {
-            change(account);
-            account.is_empty().then(|| accounts.remove(owner));
+    fn prune(&mut self, owner: &Owner) {
+        if self.accounts.get(owner).is_some_and(Account::is_empty) {
+            self.accounts.remove(owner);
         }
     }
 }
 
 impl Account {
-    fn allows(&self, charge: u64, limits: &OwnerLimits) -> Result<(), Error> {
-        let unfinished = self.unfinished_bytes.saturating_add(charge);
-        let stored = self.finished_bytes.saturating_add(unfinished);
-        if limits.max_stored_bytes.is_some_and(|max| stored > max) {
+    fn allows(&self, id: &UploadId, charge: u64, own: &OwnerLimits) -> Result<(), Error> {
+        let (uploads, bytes) = self.unfinished();
+        let known = self.charge_of(id);
+        let more = charge.saturating_sub(known.unwrap_or(0));
+        let unfinished = bytes + u128::from(more);
+        let stored = self.finished_bytes + unfinished;
+        let exceeds = |max: Option<u64>, bytes| max.is_some_and(|max| bytes > u128::from(max));
+        if exceeds(own.max_stored_bytes, stored) {
             return Err(Error::QuotaExceeded);
         }
-        if limits.max_unfinished_bytes.is_some_and(|max| charge > max) {
+        if exceeds(own.max_unfinished_bytes, charge.into()) {
             return Err(Error::TooLarge(Oversized::Upload));
         }
-        let crowded = limits
-            .max_uploads
-            .is_some_and(|max| self.unfinished.len() >= max);
-        if crowded
-            || limits
-                .max_unfinished_bytes
-                .is_some_and(|max| unfinished > max)
-        {
+        let crowded = known.is_none() && own.max_uploads.is_some_and(|max| uploads >= max);
+        if crowded || exceeds(own.max_unfinished_bytes, unfinished) {
             return Err(Error::TooManyUploads);
         }
         Ok(())
     }
 
-    fn open(&mut self, id: &UploadId, charge: u64) {
-        self.unfinished_bytes = self.unfinished_bytes.saturating_add(charge);
-        self.unfinished.insert(id.clone(), charge);
+    /// How many uploads are unfinished, and what they count, with those that there is room reserved for. One
+    /// that is stored by now may have been seen already.
+    fn unfinished(&self) -> (usize, u128) {
+        let unfinished = (self.unfinished, self.unfinished_bytes);
+        let reserved = self.reserved.values();
+        reserved.fold(unfinished, |(uploads, bytes), (id, charge)| {
+            let known = self.charge_of(id);
+            let more = charge.saturating_sub(known.unwrap_or(0));
+            (
+                uploads + usize::from(known.is_none()),
+                bytes + u128::from(more),
+            )
+        })
     }
 
-    fn close(&mut self, id: &UploadId) -> Option<u64> {
-        let charge = self.unfinished.remove(id)?;
-        self.unfinished_bytes = self.unfinished_bytes.saturating_sub(charge);
-        Some(charge)
+    /// What an unfinished upload counts.
+    fn charge_of(&self, id: &UploadId) -> Option<u64> {
+        match self.lines.get(id)?.holding {
+            Holding::Unfinished(charge) => Some(charge),
+            Holding::Finished(_) => None,
+        }
+    }
+
+    fn write(&mut self, id: &UploadId, line: Line) {
+        self.erase(id);
+        match line.holding {
+            Holding::Unfinished(bytes) => {
+                self.unfinished += 1;
+                self.unfinished_bytes += u128::from(bytes);
+            }
+            Holding::Finished(bytes) => self.finished_bytes += u128::from(bytes),
+        }
+        self.lines.insert(id.clone(), line);
+    }
+
+    fn strike(&mut self, id: &UploadId) {
+        self.erase(id);
+        self.refused.remove(id);
+    }
+
+    fn erase(&mut self, id: &UploadId) {
+        if let Some(line) = self.lines.remove(id) {
+            self.subtract(line.holding);
+        }
+    }
+
+    /// Strikes what was not seen since then.
+    fn forget(&mut self, since: u64) {
+        let stale = self.lines.extract_if(|_, line| line.seen < since);
+        let stale: Vec<_> = stale.map(|(_, line)| line.holding).collect();
+        for holding in stale {
+            self.subtract(holding);
+        }
+        self.refused.retain(|id, _| self.lines.contains_key(id));
+    }
+
+    fn subtract(&mut self, holding: Holding) {
+        match holding {
+            Holding::Unfinished(bytes) => {
+                self.unfinished -= 1;
+                self.unfinished_bytes -= u128::from(bytes);
+            }
+            Holding::Finished(bytes) => self.finished_bytes -= u128::from(bytes),
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.unfinished.is_empty() && self.finished_bytes == 0
-    }
-}
-
-/// What a new upload counts.
-fn charge(upload: &Upload, own: &OwnerLimits, limits: &Limits) -> Result<u64, Error> {
-    match (upload.length, &upload.kind) {
-        (Length::Known(length), _) => Ok(length),
-        (Length::Deferred, Kind::Final(_)) => Ok(0),
-        (Length::Deferred, _) if !own.limits_bytes() => Ok(0),
-        (Length::Deferred, _) => match limits.of(upload).max_size {
-            Some(largest) => Ok(largest),
-            None => Err(Error::MissingHeader(UPLOAD_LENGTH)),
-        },
+        self.lines.is_empty() && self.reserved.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
-    use crate::storage::MemoryStorage;
 
-    fn upload(id: &str, length: Length) -> Upload {
-        let mut upload = Upload::new(id.parse().unwrap(), length, SystemTime::now());
-        upload.owner = Some("me".into());
-        upload
+    const OWN: OwnerLimits = OwnerLimits {
+        max_uploads: Some(2),
+        max_unfinished_bytes: None,
+        max_stored_bytes: Some(10),
+    };
+
+    fn id(name: &str) -> UploadId {
+        name.parse().unwrap()
     }
 
-    #[tokio::test]
-    async fn what_is_there_counts_and_what_goes_makes_room() {
-        let (storage, ledger) = (MemoryStorage::new(), Ledger::default());
-        let first = upload("a", Length::Known(6));
-        storage.create(&first).await.unwrap();
-        let own = OwnerLimits::default().max_stored_bytes(10).max_uploads(2);
-        let limits = Limits::default();
-        let books = ledger.counted(&storage).await;
-        let reserve = |upload: &Upload| books.reserve(upload, &own, &limits);
-        assert_eq!(
-            reserve(&upload("b", Length::Known(5))),
-            Err(Error::QuotaExceeded)
-        );
-        let second = upload("c", Length::Known(4));
-        assert_eq!(reserve(&second), Ok(()));
-        assert_eq!(
-            reserve(&upload("d", Length::Known(0))),
-            Err(Error::TooManyUploads)
-        );
-        let mut done = second.clone();
-        done.offset = 4;
-        books.finished(&done);
-        assert_eq!(
-            reserve(&upload("e", Length::Known(1))),
-            Err(Error::QuotaExceeded)
-        );
-        books.gone(&first);
-        assert_eq!(reserve(&upload("f", Length::Known(6))), Ok(()));
-        assert_eq!(
-            reserve(&upload("g", Length::Deferred)),
-            Err(Error::MissingHeader(UPLOAD_LENGTH))
-        );
+    fn me() -> Owner {
+        Owner::from("me")
+    }
+
+    fn counted() -> Ledger {
+        let ledger = Ledger::default();
+        ledger.survey().complete();
+        ledger
+    }
+
+    impl Ledger {
+        fn notes(&self, name: &str, holding: impl Into<Option<Holding>>) {
+            self.note(&me(), &id(name), holding.into());
+        }
+
+        fn asks(&self, name: &str, charge: u64) -> Result<Reservation<'_>, Error> {
+            self.reserve((&me(), &id(name)), charge, &OWN)
+        }
+
+        /// What may still be stored.
+        fn room(&self) -> u64 {
+            let fits = |bytes: &u64| self.asks("room", *bytes).is_ok();
+            (0..=10).rev().find(fits).unwrap_or(0)
+        }
+    }
+
+    #[test]
+    fn what_is_there_counts_and_what_goes_makes_room() {
+        let ledger = counted();
+        ledger.notes("a", Holding::Finished(6));
+        assert_eq!(ledger.asks("b", 5).unwrap_err(), Error::QuotaExceeded);
+        ledger.asks("b", 4).unwrap().keep();
+        assert_eq!(ledger.room(), 0);
+        ledger.notes("c", Holding::Unfinished(0));
+        assert_eq!(ledger.asks("d", 0).unwrap_err(), Error::TooManyUploads);
+        ledger.notes("b", Holding::Finished(4));
+        ledger.notes("b", Holding::Finished(4));
+        ledger.notes("a", None);
+        ledger.notes("a", None);
+        ledger.notes("unknown", None);
+        assert_eq!(ledger.room(), 6);
+    }
+
+    #[test]
+    fn one_owner_takes_nothing_from_another() {
+        let ledger = counted();
+        ledger.notes("a", Holding::Unfinished(10));
+        let other = Owner::from("you");
+        ledger.reserve((&other, &id("b")), 10, &OWN).unwrap().keep();
+        ledger.note(&other, &id("a"), None);
+        assert_eq!(ledger.room(), 0);
+    }
+
+    #[test]
+    fn who_has_nothing_is_not_remembered() {
+        let ledger = counted();
+        drop(ledger.asks("a", 1).unwrap());
+        ledger.asks("a", 11).unwrap_err();
+        ledger.asks("a", 1).unwrap().keep();
+        ledger.notes("a", None);
+        assert!(ledger.books().accounts.is_empty());
+    }
+
+    #[test]
+    fn room_that_is_not_used_is_given_back() {
+        let ledger = counted();
+        ledger.asks("taken", 4).unwrap().keep();
+        let again = ledger.asks("taken", 6).unwrap();
+        assert_eq!(ledger.room(), 4);
+        drop(again);
+        assert_eq!(ledger.room(), 6);
+        let panics = std::panic::AssertUnwindSafe(|| {
+            let _room = ledger.asks("b", 6).unwrap();
+            panic!("the storage did");
+        });
+        std::panic::catch_unwind(panics).unwrap_err();
+        assert_eq!(ledger.room(), 6);
+    }
+
+    #[test]
+    fn one_that_grows_is_asked_for_what_it_has_more() {
+        let ledger = counted();
+        ledger.notes("final", Holding::Unfinished(0));
+        ledger.notes("b", Holding::Unfinished(6));
+        assert_eq!(ledger.asks("final", 5).unwrap_err(), Error::QuotaExceeded);
+        ledger.asks("final", 4).unwrap().keep();
+        assert_eq!(ledger.room(), 0);
+    }
+
+    #[test]
+    fn one_that_is_seen_before_it_is_noted_counts_once() {
+        let ledger = counted();
+        let room = ledger.asks("a", 4).unwrap();
+        let survey = ledger.survey();
+        survey.see(&me(), &id("a"), Some(Holding::Unfinished(4)));
+        survey.complete();
+        assert_eq!(ledger.room(), 6);
+        room.keep();
+        assert_eq!(ledger.room(), 6);
+    }
+
+    #[test]
+    fn a_survey_finds_what_others_did() {
+        let ledger = counted();
+        ledger.notes("finished", Holding::Unfinished(1));
+        ledger.notes("removed", Holding::Finished(5));
+        let survey = ledger.survey();
+        survey.see(&me(), &id("finished"), Some(Holding::Finished(1)));
+        survey.see(&me(), &id("made"), Some(Holding::Unfinished(2)));
+        survey.complete();
+        assert_eq!(ledger.room(), 7);
+        assert_eq!(ledger.uploads(&me(), Which::Unfinished), [id("made")]);
+        assert_eq!(ledger.uploads(&me(), Which::All).len(), 2);
+    }
+
+    #[test]
+    fn what_is_noted_while_somebody_looks_stays() {
+        for ledger in [Ledger::default(), counted()] {
+            ledger.notes("finished", Holding::Unfinished(1));
+            ledger.notes("gone", Holding::Unfinished(8));
+            let survey = ledger.survey();
+            ledger.notes("finished", Holding::Finished(1));
+            ledger.notes("gone", None);
+            ledger.notes("made", Holding::Unfinished(2));
+            survey.see(&me(), &id("finished"), Some(Holding::Unfinished(1)));
+            survey.see(&me(), &id("gone"), Some(Holding::Unfinished(8)));
+            survey.complete();
+            assert_eq!(ledger.room(), 7);
+            assert_eq!(ledger.uploads(&me(), Which::Unfinished), [id("made")]);
+            assert!(ledger.books().gone.is_empty());
+            // Made anew elsewhere.
+            let survey = ledger.survey();
+            survey.see(&me(), &id("gone"), Some(Holding::Finished(6)));
+            assert_eq!(ledger.room(), 1);
+        }
+    }
+
+    #[test]
+    fn a_survey_that_is_given_up_strikes_nothing() {
+        let ledger = counted();
+        ledger.notes("a", Holding::Finished(4));
+        drop(ledger.survey());
+        assert_eq!(ledger.room(), 6);
+        let never = Ledger::default();
+        drop(never.survey());
+        assert!(!never.is_counted());
+    }
+
+    #[test]
+    fn no_sum_is_too_large() {
+        let ledger = counted();
+        for name in ["a", "b", "c"] {
+            ledger.notes(name, Holding::Unfinished(u64::MAX));
+        }
+        assert_eq!(ledger.asks("d", 0).unwrap_err(), Error::QuotaExceeded);
+        for name in ["a", "b", "c"] {
+            ledger.notes(name, None);
+        }
+        assert_eq!(ledger.room(), 10);
     }
 }

@@ -1,9 +1,11 @@
 use std::{
+    collections::HashSet,
     sync::{Arc, TryLockError, Weak},
     time::{Duration, SystemTime},
 };
 
-use futures::StreamExt;
+use futures::{StreamExt, stream};
+use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::{TusService, config::Config, engine::Engine, observe};
@@ -33,6 +35,9 @@ enum Sweep {
 /// What no upload refers to is left alone for that long: it may be in the making.
 const RECLAIM_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How many uploads are put in place at once.
+const AT_ONCE: usize = 64;
+
 /// After how many uploads others get a turn.
 const YIELD_EVERY: usize = 64;
 
@@ -55,13 +60,20 @@ impl TusService {
         self.sweep_by(Sweep::Dry).await
     }
 
-    /// Ends what a crash interrupted: uploads of which all bytes are stored are put in place, final
-    /// uploads whose parts are finished are joined, and finishes that are still to be announced are. Runs by itself with the first request and before each
-    /// sweep, and each of these uploads also does it when it is asked for.
+    /// Ends what a crash interrupted: uploads of which all bytes are stored are put in place, final uploads whose
+    /// parts are finished are joined, and finishes that are still to be announced are. Runs by itself with the
+    /// first request and with each sweep, and each of these uploads also does it when it is asked for.
     ///
     /// # Errors
     /// If the uploads cannot be listed.
     pub async fn recover(&self) -> Result<()> {
+        let unfinished = self.survey().await?;
+        self.put_in_place(unfinished).await;
+        Ok(())
+    }
+
+    /// Finds what is still to be put in place, and to be told.
+    async fn survey(&self) -> Result<Vec<Upload>> {
         let mut unfinished = Vec::new();
         let mut uploads = self.engine.storage.pending();
         let mut seen = 0;
@@ -76,19 +88,26 @@ impl TusService {
             } else if upload.stage == Stage::Finishing {
                 unfinished.push(upload);
             } else if upload.is_finished() && upload.announcement == Announcement::Due {
-                self.tell_again(&upload.id).await;
+                self.tell_again(&upload).await;
             }
         }
         // Only now parts may be released that a final upload has used.
         self.engine.known.cancel();
-        for upload in unfinished {
+        let left: HashSet<_> = unfinished.iter().map(|upload| &upload.id).collect();
+        self.engine.vetoed().retain(|id| left.contains(id));
+        Ok(unfinished)
+    }
+
+    /// Several at once: each may wait for the application.
+    async fn put_in_place(&self, unfinished: Vec<Upload>) {
+        let placing = stream::iter(unfinished).for_each_concurrent(AT_ONCE, async |upload| {
             if self.engine.is_vetoed(&upload.id) {
-                continue;
+                return;
             }
             let span = observe::background("recover", &upload.id, None);
             self.end(upload).instrument(span).await;
-        }
-        Ok(())
+        });
+        placing.await;
     }
 
     /// Ends one upload that was interrupted.
@@ -96,7 +115,7 @@ impl TusService {
         if upload.is_pending_final() {
             // Why it is not joined is logged where it is tried.
             let _ = self.inspect_final(upload).await;
-        } else if let Err(refusal) = self.settle(upload).await {
+        } else if let Err(refusal) = self.settle_unclaimed(upload).await {
             tracing::warn!(error = %refusal.error, "an upload could not be finished");
         }
     }
@@ -159,11 +178,12 @@ impl TusService {
         Ok(swept)
     }
 
-    /// Parts that a final upload waits for stay, for as long as it does.
+    /// Parts that a final upload waits for stay, for as long as it does; and what is to be told, until it is.
     fn is_due(&self, upload: &Upload) -> bool {
         self.config.offer.offers(Extension::Expiration)
             && upload.is_expired(SystemTime::now())
             && !self.engine.is_waited_for(&upload.id)
+            && !self.is_untold(upload)
     }
 
     /// Removes an expired upload, unless somebody writes to it, or has just done so.
@@ -196,10 +216,19 @@ async fn maintain(engine: Weak<Engine>, config: Arc<Config>) {
             request: None,
         })
     };
+    let mut placing: Option<JoinHandle<()>> = None;
     while let Some(tus) = service() {
         // Again and again: another node may have died, or the storage could not do it the last time.
-        let _ = tus.recover().await.inspect_err(log);
-        let _ = tus.sweep().await.inspect_err(log);
+        if let Ok(unfinished) = tus.survey().await.inspect_err(log) {
+            // The application may take its time over it: nothing else waits for that.
+            if placing.as_ref().is_none_or(JoinHandle::is_finished) {
+                let tus = tus.clone();
+                placing = Some(tokio::spawn(async move {
+                    tus.put_in_place(unfinished).await;
+                }));
+            }
+            let _ = tus.sweep().await.inspect_err(log);
+        }
         let stop = tus.engine.stop.clone();
         drop(tus);
         let pause = tokio::time::sleep(config.sweep_every);

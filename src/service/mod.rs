@@ -21,7 +21,9 @@ mod ledger;
 mod linger;
 mod maintain;
 mod observe;
+mod owner_limits;
 mod pump;
+mod quota;
 mod receive;
 mod route;
 mod session;
@@ -30,6 +32,7 @@ mod tell;
 mod terminate;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::{
     convert::Infallible,
@@ -49,8 +52,8 @@ pub use self::{
     config::{ConcatParts, Downloads, Forwarded},
     cors::Cors,
     finished::FinishedUpload,
-    ledger::OwnerLimits,
     maintain::Swept,
+    owner_limits::OwnerLimits,
     route::OriginalUri,
 };
 use self::{config::Config, engine::Engine};

@@ -76,7 +76,7 @@ impl TusService {
         };
         let limits = &self.config.offer.limits;
         let pump = Pump::new(upload, opened, &delivery.content, claim, signals, limits)
-            .finish(self.finishing(upload))
+            .finish(self.finishing())
             .tell(self.progress());
         let stored = match pump.run(&mut delivery.body).await {
             Ok(stored) => stored,
@@ -87,8 +87,7 @@ impl TusService {
             upload.touched = SystemTime::now();
         }
         if stored.stage == Stage::Finished && !upload.is_finished() {
-            let books = self.engine.ledger.change().await;
-            self.finished(upload, &books);
+            self.finished(upload);
         }
         Ok(())
     }

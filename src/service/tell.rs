@@ -1,7 +1,7 @@
 //! Telling the application what has happened, in the background.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 use super::{TusService, chain::Told, observe};
 use crate::{
-    hooks::{EventKind, Hook, Notice},
+    hooks::{EventId, EventKind, Hook, Notice},
     protocol::{Announcement, Upload, UploadId},
     storage,
 };
@@ -26,6 +26,10 @@ use crate::{
 pub(super) struct Telling {
     queues: Mutex<HashMap<UploadId, VecDeque<Item>>>,
     waiting: AtomicUsize,
+    /// Finishes that subscribers have not dealt with yet.
+    held: Mutex<HashSet<EventId>>,
+    /// Finishes of parts that are to be removed once they are told.
+    released: Mutex<HashSet<EventId>>,
     /// How many hooks are told at once.
     turns: Semaphore,
 }
@@ -53,6 +57,8 @@ impl Default for Telling {
         Self {
             queues: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            held: Mutex::default(),
+            released: Mutex::default(),
             turns: Semaphore::new(TURNS),
         }
     }
@@ -61,8 +67,7 @@ impl Default for Telling {
 impl TusService {
     /// Tells subscribers and hooks what has happened to an upload. Waits for nobody.
     pub(super) fn tell(&self, kind: EventKind, upload: &Upload) {
-        let due = kind == EventKind::Finished && upload.announcement == Announcement::Due;
-        let receipt = match due {
+        let receipt = match kind == EventKind::Finished && is_due(upload) {
             true => self.engine.bus.send_for_receipt(kind, upload),
             false => {
                 self.engine.bus.send(kind, upload);
@@ -84,25 +89,52 @@ impl TusService {
 
     /// Whether anybody wants to know when an upload is finished.
     pub(super) fn announcement(&self) -> Announcement {
-        let wanted = self.config.hooks.wants(Hook::PostFinish) || self.engine.bus.is_used();
+        let wanted = self.config.hooks.wants(Hook::PostFinish) || self.engine.bus.has_subscribers();
         match wanted {
             true => Announcement::Due,
             false => Announcement::None,
         }
     }
 
+    /// Whether somebody is still to be told that an upload is finished.
+    pub(super) fn is_untold(&self, upload: &Upload) -> bool {
+        is_due(upload) && self.announcement() == Announcement::Due
+    }
+
+    /// Removes a part that was joined, unless another final upload waits for it; one whose finish is still to
+    /// be told, after that.
+    pub(super) async fn remove_joined(&self, part: &Upload) {
+        if self.engine.is_waited_for(&part.id) {
+            return;
+        }
+        let finish = finish_of(part);
+        if self.is_untold(part) {
+            self.engine.telling.released().insert(finish.clone());
+            // It may have been told just now.
+            let told = match self.load(&part.id).await {
+                Ok(now) => !self.is_untold(&now),
+                Err(_) => false,
+            };
+            if !told || !self.engine.telling.released().remove(&finish) {
+                return;
+            }
+        }
+        // What goes wrong is logged; it is removed when it expires.
+        let _ = self.remove(part, EventKind::Terminated).await;
+    }
+
     /// Tells of a finish again that a crash has kept from being told, or that nobody has heard.
-    pub(super) async fn tell_again(&self, id: &UploadId) {
+    pub(super) async fn tell_again(&self, found: &Upload) {
         // Whoever finishes it just now tells of it.
-        let Some(_claim) = self.engine.sessions.try_claim(id) else {
+        let Some(_claim) = self.engine.sessions.try_claim(&found.id) else {
             return;
         };
-        if self.engine.telling.queues().contains_key(id) {
+        if self.engine.telling.is_at(found) {
             return;
         }
         // It may have been told since it was found.
-        if let Ok(upload) = self.load(id).await
-            && upload.announcement == Announcement::Due
+        if let Ok(upload) = self.load(&found.id).await
+            && is_due(&upload)
         {
             self.tell(EventKind::Finished, &upload);
         }
@@ -175,27 +207,44 @@ impl TusService {
             self.stop(&notice.upload.id, rejection).await;
             return;
         }
-        let received = match receipt {
-            Some(receipt) => tokio::select! {
-                biased;
-                received = receipt => received.is_ok(),
-                () = self.engine.stop.cancelled() => false,
-            },
-            None => true,
-        };
-        let due = kind == EventKind::Finished && notice.upload.announcement == Announcement::Due;
-        if due && received && told == Told::All {
-            self.announced(&notice.upload.id).await;
+        if kind != EventKind::Finished || !is_due(&notice.upload) || told != Told::All {
+            return;
+        }
+        match receipt {
+            None => self.announced(&notice).await,
+            // What else there is to be told of the upload does not wait for whoever reads events.
+            Some(receipt) => {
+                let held = Held::new(self.clone(), notice);
+                let dealing = async move {
+                    let received = tokio::select! {
+                        biased;
+                        received = receipt => received.is_ok(),
+                        () = held.tus.engine.stop.cancelled() => false,
+                    };
+                    if received {
+                        held.tus.announced(&held.notice).await;
+                    }
+                };
+                self.engine.tasks.spawn(dealing.in_current_span());
+            }
         }
     }
 
-    /// Takes the mark away: all were told.
-    async fn announced(&self, id: &UploadId) {
-        let storage = &self.engine.storage;
+    /// All were told: takes the mark away, and the upload too if it is not needed any more.
+    async fn announced(&self, notice: &Notice) {
+        self.take_mark(notice).await;
+        if self.engine.telling.released().remove(&notice.id) {
+            self.remove_joined(&notice.upload).await;
+        }
+    }
+
+    async fn take_mark(&self, notice: &Notice) {
+        let (storage, id) = (&self.engine.storage, &notice.upload.id);
         for _ in 0..ATTEMPTS {
             let marked = async {
                 let mut upload = storage.load(id).await?;
-                if upload.announcement == Announcement::None {
+                // An id may be another upload's by now.
+                if !is_due(&upload) || finish_of(&upload) != notice.id {
                     return Ok(());
                 }
                 upload.announcement = Announcement::None;
@@ -252,6 +301,25 @@ impl Drop for Queue<'_> {
     }
 }
 
+/// A finish that subscribers have, and that is told to nobody else until this is dropped.
+struct Held {
+    tus: TusService,
+    notice: Notice,
+}
+
+impl Held {
+    fn new(tus: TusService, notice: Notice) -> Self {
+        tus.engine.telling.held().insert(notice.id.clone());
+        Self { tus, notice }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.tus.engine.telling.held().remove(&self.notice.id);
+    }
+}
+
 impl Telling {
     fn queue(&self, id: UploadId) -> Queue<'_> {
         Queue {
@@ -261,9 +329,31 @@ impl Telling {
         }
     }
 
+    /// Whether the finish of an upload is being told, or dealt with.
+    fn is_at(&self, upload: &Upload) -> bool {
+        self.queues().contains_key(&upload.id) || self.held().contains(&finish_of(upload))
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashSet<EventId>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn released(&self) -> MutexGuard<'_, HashSet<EventId>> {
+        self.released.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn queues(&self) -> MutexGuard<'_, HashMap<UploadId, VecDeque<Item>>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an upload is finished, and that is still to be told.
+fn is_due(upload: &Upload) -> bool {
+    upload.is_finished() && upload.announcement == Announcement::Due
+}
+
+fn finish_of(upload: &Upload) -> EventId {
+    EventId::new(EventKind::Finished, upload)
 }
 
 /// Tells now and then how much of a body has come.

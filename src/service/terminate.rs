@@ -56,13 +56,12 @@ impl TusService {
 
     /// Removes an upload, whose end is of this kind.
     pub(super) async fn remove(&self, upload: &Upload, kind: EventKind) -> Result<(), Error> {
-        let books = self.engine.ledger.change().await;
         self.engine
             .storage
             .delete(&upload.id)
             .await
             .map_err(refusal)?;
-        books.gone(upload);
+        self.note_gone(upload);
         self.engine.stop_waiting(upload);
         self.engine.vetoed().remove(&upload.id);
         self.tell(kind, upload);

@@ -209,10 +209,15 @@ async fn a_finish_that_was_told_since_it_was_found_is_not_told_again() {
     let response = call(&tus, patch(&url, 0, stream::iter(pieces))).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
     let id = url.rsplit('/').next().unwrap().parse().unwrap();
-    while storage.load(&id).await.unwrap().announcement == Announcement::Due {
+    let found = loop {
+        let mut upload = storage.load(&id).await.unwrap();
+        if upload.announcement == Announcement::None {
+            upload.announcement = Announcement::Due;
+            break upload;
+        }
         tokio::task::yield_now().await;
-    }
-    tus.tell_again(&id).await;
+    };
+    tus.tell_again(&found).await;
     tus.shutdown().await;
     assert_eq!(told.load(Relaxed), 1);
 }

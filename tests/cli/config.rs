@@ -94,22 +94,73 @@ fn what_applies_is_printed_as_a_file_with_its_origins() {
 }
 
 #[test]
-fn no_secret_is_printed() {
+fn no_secret_is_printed_and_no_half_of_one_is_a_setting() {
     let printed = Output::of(tus([
         "serve",
         "--print-config",
         "--base-url",
         "https://user:hidden@example.com/files",
+        "--hooks-http",
+        "https://example.com/hooks?key=hidden",
     ]));
     assert_eq!(printed.code, Some(0), "{}", printed.stderr);
-    assert!(
-        printed
-            .stdout
-            .contains("base-url = \"https://example.com/files\""),
-        "{}",
-        printed.stdout
-    );
+    for line in [
+        "# base-url is \"https://example.com/files\", without what may be a secret # flag",
+        "# hooks-http is \"https://example.com/hooks?…\", without what may be a secret # flag",
+    ] {
+        let is_there = printed.stdout.lines().any(|printed| printed == line);
+        assert!(is_there, "{line}:\n{}", printed.stdout);
+    }
     assert!(!printed.stdout.contains("hidden"));
+}
+
+#[test]
+fn what_is_wrong_with_a_url_is_said_without_its_secrets() {
+    let (_dir, path) = file("hooks-http = \"https://user:hidden@h h/x\"\n");
+    for args in [
+        &["--storage", "S3://key:hidden@bucket"][..],
+        &["--storage", "key:hidden@s3://bucket"],
+        &["--hooks-http", "https://user:hidden@h h/x"],
+        &["--hooks-http", "h/x?key=hidden"],
+        &["--base-url", "https://user:hidden@h/files?x"],
+        &["--config", path.to_str().unwrap()],
+    ] {
+        let output = Output::of(tus(["serve", "--print-config"].iter().chain(args)));
+        assert_eq!(output.code, Some(2), "{args:?}");
+        let stderr = output.stderr;
+        assert!(stderr.contains("invalid value '"), "{stderr}");
+        assert!(!stderr.contains("hidden"), "{stderr}");
+    }
+    let in_environment = |name: &str, value: &str| {
+        let mut command = tus(["serve", "--print-config"]);
+        command.env(name, value);
+        Output::of(command).stderr
+    };
+    let stderr = in_environment("TUS_STORAGE", "S3://key:hidden@bucket");
+    assert!(
+        stderr
+            .starts_with("error: invalid value 'S3://bucket' for '--storage <DIR|URL>': S3:// is"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn the_file_in_the_manual_is_one() {
+    let manual = include_str!("../../docs/serve.md");
+    let (_, block) = manual.split_once("```toml\n").unwrap();
+    let (text, _) = block.split_once("```").unwrap();
+    let (_dir, path) = file(text);
+    let mut command = tus(["serve", "--print-config", "--config"]);
+    command.arg(&path);
+    let output = Output::of(command);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let settings = |text: &str| {
+        text.lines()
+            .filter(|line| line.ends_with(" # file"))
+            .count()
+    };
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    assert_eq!(settings(&output.stdout), lines.count(), "{}", output.stdout);
 }
 
 #[test]

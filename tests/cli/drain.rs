@@ -1,12 +1,15 @@
 //! The order in which a server goes down.
 
-use std::{io::Write, net::TcpStream};
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+};
 
 use tempfile::tempdir;
 
 use crate::{
-    shutdown::{stalled_download, wait_for_offset},
-    support::{Answer, Program, Request, eventually, sample},
+    shutdown::{PATIENT, stalled_download, wait_for_offset},
+    support::{Answer, Program, Request, connect, eventually, sample},
 };
 
 const ADMIN: [&str; 2] = ["--admin-listen", "127.0.0.1:0"];
@@ -39,7 +42,7 @@ fn readiness_goes_first_and_everything_else_stays_for_the_delay() {
 fn a_running_patch_is_kept_while_a_server_drains() {
     let dir = tempdir().unwrap();
     let data = sample(2_000_000);
-    let args = [&ADMIN[..], &["--grace", "1h"]].concat();
+    let args = [&ADMIN[..], &PATIENT, &["--grace", "1h"]].concat();
     let mut server = Program::serve(dir.path(), &args);
     let admin = server.admin();
     let download = stalled_download(&server);
@@ -67,4 +70,35 @@ fn a_running_patch_is_kept_while_a_server_drains() {
     let server = Program::serve(dir.path(), &[]);
     let head = Request::new("HEAD", &upload).send(server.address);
     assert_eq!((head.status, head.offset()), (200, sent));
+}
+
+/// A hook server that does not answer holds the server, but nobody who could go elsewhere.
+#[test]
+fn connections_are_told_while_hooks_are_waited_for() {
+    let hooks = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", hooks.local_addr().unwrap());
+    let args = [
+        "--grace",
+        "1h",
+        "--hooks-http",
+        &url,
+        "--hooks-http-timeout",
+        "1h",
+        "--hooks-enabled-events",
+        "post-create",
+    ];
+    let mut server = Program::serve("memory://", &args);
+    let mut client = connect(server.address);
+    client
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    assert_eq!(Answer::read(&mut client).status, 200);
+    assert_eq!(Request::create(1).send(server.address).status, 201);
+    let asked = hooks.accept().unwrap();
+
+    server.signal("TERM");
+    assert_eq!(client.read(&mut [0; 64]).unwrap(), 0, "closed");
+    drop((asked, hooks));
+    server.signal("TERM");
+    server.wait();
 }

@@ -41,6 +41,8 @@ where
     let create = tus("POST", &format!("{origin}/files"))
         .header("Upload-Length", data.len())
         .header("Content-Type", "application/offset+octet-stream")
+        // The longest metadata that the service takes.
+        .header("Upload-Metadata", format!("note {}", "YWFh".repeat(4_090)))
         .body(Full::<Bytes>::from(data[..1_000_000].to_vec()))
         .unwrap();
     let created = client.send_request(create).await.unwrap();

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // a failed expectation is a failed test, in helpers too
 
 mod config;
+#[cfg(unix)]
+mod connections;
 mod doctor;
 mod download;
 #[cfg(unix)]

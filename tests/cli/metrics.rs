@@ -10,7 +10,7 @@ use crate::support::{Answer, Program, Request, eventually};
 
 /// The value in the one line that has a name and all of these labels.
 #[track_caller]
-fn value(text: &str, name: &str, labels: &[&str]) -> f64 {
+pub(crate) fn value(text: &str, name: &str, labels: &[&str]) -> f64 {
     let is_it = |line: &&str| {
         let rest = line.strip_prefix(name);
         rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
@@ -260,3 +260,34 @@ fn read_request(stream: &mut TcpStream) {
         bytes.extend_from_slice(&piece[..len]);
     }
 }
+
+/// But for those of object stores: there is none here.
+#[test]
+fn the_manual_has_every_number() {
+    // Nobody is there, so that failures are counted too.
+    let hooks = [
+        "--hooks-http",
+        "http://127.0.0.1:1",
+        "--hooks-http-retry",
+        "0",
+    ];
+    let events = ["--hooks-enabled-events", "pre-create"];
+    let admin = ["--admin-listen", "127.0.0.1:0"];
+    let server = Program::serve("memory://", &[&admin[..], &hooks, &events].concat());
+    let failed = Request::create(5).send(server.address);
+    assert_eq!(failed.status, 500);
+    let metrics = Request::new("GET", "/metrics").send(server.admin());
+    let names = metrics.text().lines().filter_map(|line| {
+        let name = line.strip_prefix("# TYPE ")?.split(' ').next();
+        Some(name.unwrap().to_owned())
+    });
+    let names: Vec<_> = names.collect();
+    for name in ["tusd_errors_total", "tusd_hook_errors_total"] {
+        assert!(names.iter().any(|found| found == name), "{names:?}");
+    }
+    for name in names {
+        assert!(MANUAL.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+const MANUAL: &str = include_str!("../../docs/serve.md");

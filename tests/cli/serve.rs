@@ -3,13 +3,12 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    net::TcpStream,
     process::{Command, Stdio},
 };
 
 use tempfile::tempdir;
 
-use crate::support::{Output, Program, Request, eventually, sample, skipped, tus};
+use crate::support::{Output, Program, Request, connect, eventually, sample, skipped, tus};
 
 #[test]
 fn the_first_run_tells_how_to_upload() {
@@ -274,26 +273,6 @@ fn parts_may_be_removed() {
     });
 }
 
-/// The limit of open files makes `accept` fail until clients leave.
-#[cfg(unix)]
-#[test]
-fn too_many_connections_do_not_end_the_server() {
-    let mut shell = Command::new("sh");
-    shell.args([
-        "-c",
-        "ulimit -n 40; exec \"$0\" serve --listen 127.0.0.1:0 --storage memory://",
-    ]);
-    shell.arg(env!("CARGO_BIN_EXE_tus"));
-    let server = Program::start(shell);
-    let crowd: Vec<_> = (0..60)
-        .map(|_| TcpStream::connect(server.address).unwrap())
-        .collect();
-    server.line("cannot take connections");
-    drop(crowd);
-    let health = Request::new("GET", "/healthz").send(server.address);
-    assert_eq!((health.status, health.text()), (200, "ok"));
-}
-
 /// `tus serve 2>&1 | head -n 1`
 #[test]
 fn a_log_that_nobody_reads_ends_nothing() {
@@ -326,7 +305,7 @@ fn a_request_without_host_is_400() {
     let dir = tempdir().unwrap();
     let server = Program::serve(dir.path(), &[]);
     for (version, status) in [("1.1", "400"), ("1.0", "200")] {
-        let mut stream = TcpStream::connect(server.address).unwrap();
+        let mut stream = connect(server.address);
         let request = format!("GET /healthz HTTP/{version}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();

@@ -102,7 +102,8 @@ fn idle_connections_do_not_hold_the_process() {
 
 #[test]
 fn connections_that_do_not_end_are_closed_in_time() {
-    let mut server = Program::serve("memory://", &["--shutdown-timeout", "100ms"]);
+    let args = [&PATIENT[..], &["--shutdown-timeout", "100ms"]].concat();
+    let mut server = Program::serve("memory://", &args);
     let download = stalled_download(&server);
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
@@ -112,7 +113,8 @@ fn connections_that_do_not_end_are_closed_in_time() {
 
 #[test]
 fn a_second_signal_ends_at_once() {
-    let mut server = Program::serve("memory://", &["--shutdown-timeout", "1h"]);
+    let args = [&PATIENT[..], &["--shutdown-timeout", "1h"]].concat();
+    let mut server = Program::serve("memory://", &args);
     let download = stalled_download(&server);
     server.signal("TERM");
     server.line("shutting down");
@@ -129,6 +131,9 @@ pub(crate) fn wait_for_offset(server: &Program, upload: &str, offset: usize) {
         (head.offset() >= offset).then_some(())
     });
 }
+
+/// For a server that is to wait for such a client, however long the test takes.
+pub(crate) const PATIENT: [&str; 2] = ["--keep-alive-timeout", "0s"];
 
 /// A client that asked for more than the sockets' buffers hold, and does not read it.
 pub(crate) fn stalled_download(server: &Program) -> TcpStream {

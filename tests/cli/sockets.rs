@@ -11,7 +11,13 @@ use std::{
 
 use tempfile::tempdir;
 
-use crate::support::{Output, Program, Request, tus};
+use crate::support::{Output, PATIENCE, Program, Request, tus};
+
+fn connect(path: &Path) -> UnixStream {
+    let stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
 
 fn listen(path: &Path) -> String {
     format!("127.0.0.1:0,unix:{}", path.display())
@@ -36,7 +42,7 @@ fn uploads_come_through_a_socket_of_its_mode() {
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o606);
 
-    let over = |request: Request| request.send_over(UnixStream::connect(&path).unwrap());
+    let over = |request: Request| request.send_over(connect(&path));
     let created = over(Request::create(5).body(b"hello"));
     let upload = created.location();
     let file = storage.join(upload.rsplit('/').next().unwrap());
@@ -47,6 +53,29 @@ fn uploads_come_through_a_socket_of_its_mode() {
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
     assert!(!path.exists(), "the socket is left behind");
+}
+
+/// However it ends, but by a crash.
+#[test]
+fn no_socket_is_left_behind() {
+    let dir = tempdir().unwrap();
+    let [uploads, admin] = ["tus.sock", "admin.sock"].map(|name| dir.path().join(name));
+    let both = |exist: bool| [&uploads, &admin].map(|path| path.exists()) == [exist; 2];
+    for (delay, signals, code) in [("0s", 1, 0), ("1h", 2, 1)] {
+        let [uploads, admin] = [&uploads, &admin].map(|path| format!("unix:{}", path.display()));
+        let listen = ["--listen", &*uploads, "--admin-listen", &*admin];
+        let args = [&listen[..], &["--drain-delay", delay]].concat();
+        let mut server = Program::serve("memory://", &args);
+        assert!(both(true));
+        for signal in 0..signals {
+            server.signal("TERM");
+            if signal == 0 {
+                server.line("shutting down");
+            }
+        }
+        assert_eq!(server.wait().code(), Some(code));
+        assert!(both(false), "after {signals} signals");
+    }
 }
 
 #[test]
@@ -61,7 +90,7 @@ fn a_socket_that_a_crash_left_behind_is_replaced() {
             "--listen",
             &listen(&path),
         ]));
-        let health = Request::new("GET", "/healthz").send_over(UnixStream::connect(&path).unwrap());
+        let health = Request::new("GET", "/healthz").send_over(connect(&path));
         assert_eq!(health.status, 200);
         // Kills it.
         drop(server);
@@ -84,6 +113,7 @@ fn nothing_else_is_replaced() {
 
     let busy = dir.path().join("busy.sock");
     let listener = UnixListener::bind(&busy).unwrap();
+    listener.set_nonblocking(true).unwrap();
     let output = run(&busy);
     assert_eq!(output.code, Some(1), "{}", output.stderr);
     let reason = format!(
@@ -92,7 +122,7 @@ fn nothing_else_is_replaced() {
     );
     assert_eq!(output.stderr, reason);
     UnixStream::connect(&busy).unwrap();
-    listener.accept().unwrap();
+    listener.accept().expect("it is still the listener's");
 
     let file = dir.path().join("file");
     fs::write(&file, "kept").unwrap();

@@ -64,9 +64,14 @@ fn a_signal_ends_the_wait_for_a_store() {
         .unwrap();
     // It says nothing.
     let _silent = store.accept().unwrap();
-    let pid = child.id().to_string();
-    let sent = Command::new("kill").args(["-TERM", &pid]).status();
-    assert!(sent.expect("kill runs").success());
+    let send = |signal: &str| {
+        let pid = child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.expect("kill runs").success());
+    };
+    // It is for later, and ends nothing.
+    send("-HUP");
+    send("-TERM");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8(output.stderr).unwrap();

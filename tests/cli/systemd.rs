@@ -1,6 +1,7 @@
 //! Sockets and messages of systemd, without systemd.
 
 use std::{
+    fs,
     net::TcpListener,
     os::{
         fd::OwnedFd,
@@ -12,7 +13,7 @@ use std::{
 use command_fds::{CommandFdExt, FdMapping};
 use tempfile::tempdir;
 
-use crate::support::{Output, PATIENCE, Program, Request};
+use crate::support::{Output, PATIENCE, Program, Request, skipped};
 
 /// `tus serve` with open sockets, each with its name.
 fn activate(sockets: Vec<(&str, OwnedFd)>, args: &[&str]) -> Command {
@@ -90,4 +91,44 @@ fn systemd_is_told_of_the_start_and_of_the_end() {
     server.signal("TERM");
     assert_eq!(message().trim_end(), "STOPPING=1");
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn the_units_in_the_manual_are_units() {
+    let blocks = include_str!("../../docs/serve.md")
+        .split("```ini\n")
+        .skip(1);
+    let units = blocks.map(|block| block.split_once("```").unwrap().0);
+    let units: Vec<_> = units
+        .map(|unit| unit.replace("/usr/local/bin/tus", env!("CARGO_BIN_EXE_tus")))
+        .collect();
+    assert_eq!(units.len(), 2);
+    let misspelt: Vec<_> = units
+        .iter()
+        .map(|unit| unit.replace("NoNewPrivileges", "NoNewPrivilege"))
+        .collect();
+    if complaints(&misspelt).is_empty() {
+        return skipped("the manual's units: there is no systemd-analyze that verifies");
+    }
+    assert_eq!(complaints(&units), [""; 0]);
+}
+
+/// What systemd says of units whose first line has their path; of others that they refer to it may say
+/// anything.
+fn complaints(units: &[String]) -> Vec<String> {
+    let dir = tempdir().unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no"]);
+    for unit in units {
+        let (path, _) = unit.split_once('\n').unwrap();
+        let path = dir.path().join(path.rsplit('/').next().unwrap());
+        fs::write(&path, unit).unwrap();
+        verify.arg(path);
+    }
+    let Ok(verified) = verify.output() else {
+        return Vec::new();
+    };
+    let stderr = String::from_utf8(verified.stderr).unwrap();
+    let lines = stderr.lines().filter(|line| line.contains("tus.s"));
+    lines.map(str::to_owned).collect()
 }

@@ -1,6 +1,6 @@
 //! HTTPS.
 
-use std::{fs, net::TcpStream, path::Path, sync::Arc};
+use std::{fs, io::Read, net::TcpStream, path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
@@ -13,7 +13,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
     h2c,
-    support::{Output, Program, Request, tus},
+    support::{self, Output, Program, Request, tus},
 };
 
 pub(crate) const SERVER: &str = include_str!("../client/certificates/server.pem");
@@ -75,7 +75,7 @@ fn config(alpn: &[&str]) -> Arc<ClientConfig> {
 pub(crate) fn connect(server: &Program, alpn: &[&str]) -> StreamOwned<ClientConnection, TcpStream> {
     let name = "localhost".try_into().unwrap();
     let connection = ClientConnection::new(config(alpn), name).unwrap();
-    StreamOwned::new(connection, TcpStream::connect(server.address).unwrap())
+    StreamOwned::new(connection, support::connect(server.address))
 }
 
 pub(crate) async fn connect_h2(server: &Program) -> TlsStream<tokio::net::TcpStream> {
@@ -137,6 +137,20 @@ async fn uploads_come_over_https_by_either_version_of_http() {
     let stream = connect_h2(&server).await;
     let origin = format!("https://{}", server.address);
     h2c::uploads_over(stream, &origin, &storage).await;
+}
+
+#[test]
+fn who_does_not_begin_a_handshake_holds_nobody_up_and_is_let_go() {
+    let dir = tempdir().unwrap();
+    let pem = dir.path().join("server.pem");
+    fs::write(&pem, SERVER).unwrap();
+    let server = serve(&pem, dir.path(), &["--keep-alive-timeout", "2s"]);
+    let silent: Vec<_> = (0..20).map(|_| support::connect(server.address)).collect();
+    let created = Request::create(5).send_over(connect(&server, &[]));
+    assert_eq!(created.status, 201);
+    for mut stream in silent {
+        assert_eq!(stream.read(&mut [0; 64]).unwrap(), 0, "closed");
+    }
 }
 
 #[cfg(unix)]

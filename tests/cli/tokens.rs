@@ -1,10 +1,13 @@
 //! Bearer tokens.
 
-use std::fs;
+use std::{fs, io::Read, net::TcpListener};
 
 use tempfile::tempdir;
 
-use crate::support::{Answer, Output, Program, Request, eventually, sample, tus};
+use crate::{
+    metrics::value,
+    support::{Answer, Output, PATIENCE, Program, Request, eventually, sample, tus},
+};
 
 fn with(token: &str, request: Request) -> Request {
     request.header("Authorization", format!("Bearer {token}"))
@@ -59,14 +62,27 @@ fn uploads_need_one_of_the_tokens() {
     ] {
         assert_eq!(send(Request::new(method, path)).status, 401, "{method}");
     }
+    assert_eq!(send(Request::new("BREW", &upload)).status, 405);
     assert_eq!(send(Request::new("GET", "/healthz")).status, 200);
     assert_eq!(send(Request::new("GET", "/metrics")).status, 401);
     let metrics = send(with("first-c2VjcmV0", Request::new("GET", "/metrics")));
-    assert!(
-        metrics.text().contains("ERR_UNAUTHORIZED"),
-        "{}",
-        metrics.text()
-    );
+    for (name, labels, expected) in [
+        ("tusd_requests_total", &["method=\"POST\""][..], 3.0),
+        ("tusd_requests_total", &["method=\"OPTIONS\""], 1.0),
+        ("tusd_requests_total", &["method=\"DELETE\""], 1.0),
+        (
+            "tusd_errors_total",
+            &["status=\"401\"", "code=\"ERR_UPLOAD_REJECTED\""],
+            6.0,
+        ),
+        (
+            "tusd_errors_total",
+            &["status=\"401\"", "code=\"ERR_UNAUTHORIZED\""],
+            1.0,
+        ),
+    ] {
+        assert_eq!(value(metrics.text(), name, labels), expected, "{name}");
+    }
 
     server.line("status=204");
     for line in server.output() {
@@ -108,11 +124,72 @@ fn web_pages_may_ask_and_may_read_the_refusal() {
 
     // Not a question, whatever it looks like.
     let disguised = preflight.header("X-HTTP-Method-Override", "DELETE");
-    assert_eq!(disguised.send(server.address).status, 401);
+    assert_eq!(disguised.send(server.address).status, 400);
     assert_eq!(
         with("token", from_page("HEAD")).send(server.address).status,
         200
     );
+}
+
+#[test]
+fn pages_about_the_server_are_got_and_nothing_else() {
+    let dir = tempdir().unwrap();
+    let file = dir.path().join("tokens");
+    fs::write(&file, "token\n").unwrap();
+    let file = file.to_str().unwrap();
+    let args = ["--bearer-token-file", file, "--expose", "healthz,metrics"];
+    let server = Program::serve("memory://", &args);
+    for path in ["/metrics", "/healthz", "/"] {
+        let preflight = Request::new("OPTIONS", path)
+            .header("Origin", "https://app.example")
+            .header("Access-Control-Request-Method", "GET");
+        let post = with("token", Request::new("POST", path));
+        for request in [preflight, post] {
+            let answer = request.send(server.address);
+            assert_eq!(
+                (answer.status, answer.header("Allow")),
+                (405, Some("GET, HEAD")),
+                "{path}"
+            );
+            assert_eq!(answer.text(), "method not allowed\n");
+        }
+    }
+    let head = Request::new("HEAD", "/metrics");
+    assert_eq!(head.clone().send(server.address).status, 401);
+    assert_eq!(with("token", head).send(server.address).status, 200);
+}
+
+#[test]
+fn hook_servers_do_not_get_the_token() {
+    let hooks = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", hooks.local_addr().unwrap());
+    let dir = tempdir().unwrap();
+    let file = dir.path().join("tokens");
+    fs::write(&file, "c2VjcmV0\n").unwrap();
+    let args = [
+        "--bearer-token-file",
+        file.to_str().unwrap(),
+        "--hooks-http",
+        &url,
+        "--hooks-enabled-events",
+        "post-create",
+        "--hooks-http-forward-headers",
+        "Authorization,X-App",
+    ];
+    let server = Program::serve("memory://", &args);
+    let create = with("c2VjcmV0", Request::create(1)).header("X-App", "photos");
+    assert_eq!(create.send(server.address).status, 201);
+    let (mut told, _) = hooks.accept().unwrap();
+    told.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut message = String::new();
+    while !message.contains("post-create") || !message.ends_with('}') {
+        let mut piece = [0; 4096];
+        let read = told.read(&mut piece).unwrap();
+        assert_ne!(read, 0, "{message}");
+        message += std::str::from_utf8(&piece[..read]).unwrap();
+    }
+    assert!(message.contains("photos"), "{message}");
+    assert!(!message.contains("c2VjcmV0"), "{message}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ answers_or_ended() { curl --silent --max-time 5 --output "$work/body" "$front/" 
 
 # What is on its way counts, with a Content-Length and without: HEAD tells of it while the body comes.
 behind_streams() {
-    start_behind "$1"
+    start_behind "$@"
     create
     stall
     end KILL "$stalled"
@@ -157,6 +157,22 @@ configure_nginx_prefix() {
         echo '}'
     } >"$work/proxy.d/site"
     wrap_nginx
+}
+
+# A server that caches whatever it can, as far as the guide lets it.
+configure_nginx_cached() {
+    configure_nginx
+    cache_all
+}
+
+configure_nginx_prefix_cached() {
+    configure_nginx_prefix
+    cache_all
+}
+
+cache_all() {
+    sed -i "s|^http {|&\n    proxy_cache_path $work/proxy.d/cache keys_zone=all:1m;\n    proxy_cache all;\n    proxy_cache_valid any 1m;|" \
+        "$work/proxy.d/conf"
 }
 
 configure_nginx_unconfigured() {

@@ -124,6 +124,27 @@ async fn a_finish_that_was_dealt_with_is_not_told_again_and_any_other_is() {
     .await;
 }
 
+#[tokio::test]
+async fn whoever_holds_an_event_holds_up_no_hook() {
+    let recorder = Recorder::default();
+    let recorded = recorder.clone();
+    on_each_storage_with(
+        move |tus| tus.hooks(recorded.clone()),
+        async |server, client| {
+            let mut events = server.tus().events();
+            let url = client.upload(b"abc").await;
+            let held = next_of(&mut events, EventKind::Finished).await;
+            client.delete(&url).await.expect(204);
+            wait::until_true("the last hook", async || {
+                recorder.of(&url).contains(&"post-terminate")
+            })
+            .await;
+            drop(held);
+        },
+    )
+    .await;
+}
+
 /// Fails until it is told not to.
 #[derive(Clone, Debug, Default)]
 struct Flaky {

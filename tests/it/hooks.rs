@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -440,6 +440,39 @@ async fn a_client_that_goes_away_cuts_no_hook() {
         reader.response("GET").await.expect(200);
         server.assert_stored(&url, b"abc").await;
         assert_eq!(slow.waiting.load(SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_application_that_is_slow_keeps_the_sweeper_from_nothing() {
+    for kind in Kind::ALL {
+        let judge = Judge::default();
+        judge.says(Verdict::Wait(CancellationToken::new()));
+        let (judged, expires) = (judge.clone(), Arc::new(AtomicBool::new(false)));
+        let soon = Arc::clone(&expires);
+        let mut server = Server::start(kind, move |tus| {
+            let tus = tus
+                .hooks(judged.clone())
+                .sweep_every(Duration::from_millis(10));
+            match soon.load(SeqCst) {
+                true => tus.expires_after(Duration::from_millis(1)),
+                false => tus,
+            }
+        });
+        let client = server.client();
+        let whole = client.create(3).await;
+        let mut connection = client.connect().await;
+        let patch = Request::patch(&whole, 0).body("abc");
+        connection.write(patch.to_bytes()).await;
+        wait::until_true("the hook", async || judge.is_asked()).await;
+        // The next service finds an upload that waits for the application.
+        expires.store(true, SeqCst);
+        server.crash();
+        let stale = client.create(3).await;
+        wait::until_true("the sweep", async || {
+            matches!(client.head(&stale).await.status, 404)
+        })
+        .await;
     }
 }
 

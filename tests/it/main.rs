@@ -28,10 +28,13 @@
 //! - `framing`: HTTP/1.1 itself (ROB)
 //! - `faults`: storages that are full, stand still or fail
 //! - `hooks`: what the application decides, and is told
+//! - `hooked_joins`: the same of uploads that are joined from parts
+//! - `reused`: ids that the application chooses, and that come again
 //! - `stopped`: the application stops an upload while it comes
 //! - `webhook`: a server over HTTP decides, and is told (feature `webhook`)
 //! - `webhook_tls`: the same with a private authority
-//! - `owners`: uploads that belong to somebody, and what each may have
+//! - `owners`: uploads that belong to somebody
+//! - `owner_limits`: what each may have
 //! - `events`: what happens is told, also after a crash
 //! - `pitfalls`: what other servers do wrong
 //! - `properties`: any way to send a file gives the file
@@ -71,6 +74,7 @@ mod finished;
 mod framing;
 mod fronts;
 mod head;
+mod hooked_joins;
 mod hooks;
 mod interruption;
 mod layers;
@@ -78,12 +82,14 @@ mod layers;
 mod memory;
 mod middleware;
 mod mounting;
+mod owner_limits;
 mod owners;
 mod patch;
 mod patch_body;
 mod paths;
 mod pitfalls;
 mod properties;
+mod reused;
 mod robustness;
 mod stopped;
 mod support;

@@ -129,12 +129,12 @@ pub(crate) fn shown_text(text: &str) -> String {
         Some((text, _)) => (text, "?…"),
         None => (text, ""),
     };
+    // A password may have a slash in it that nobody escaped, or stand where the scheme should.
+    let public = |text: &str| text.rsplit('@').next().unwrap_or_default().to_owned();
     let (scheme, rest) = match text.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), text),
+        Some((scheme, rest)) => (format!("{}://", public(scheme)), public(rest)),
+        None => (String::new(), public(text)),
     };
-    // A password may have a slash in it that nobody escaped.
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     printable(&format!("{scheme}{rest}{query}"))
 }
 
@@ -186,6 +186,7 @@ mod tests {
             "https://u:hid/hidden@h /x",
             "https://h/x?token=hidden",
             "u:hidden@h",
+            "u:hidden@https://h",
         ] {
             let address = Address(text.into());
             let seen = format!("{address:?} {:?}", address.uri().map(|uri| shown(&uri)));

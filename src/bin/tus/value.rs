@@ -1,11 +1,17 @@
 //! Values of flags: text in, something that cannot be wrong out.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsStr, fmt, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{
+    Arg, Command,
+    builder::{PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
+};
 use http::Uri;
 use tower_tus::{protocol::KeyTemplate, service::Cors};
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+use crate::address::shown_text;
 
 /// Where uploads are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +58,14 @@ impl FromStr for Location {
                 None | Some("") => Err(format!("names no bucket, as in {cloud}://BUCKET/PREFIX")),
                 Some(_) => Ok(Self::Bucket(text.into())),
             },
-            _ => Err(format!(
-                "{scheme}:// is not known; what is: a plain directory, file:///DIR, memory://, \
-                 s3://BUCKET, gs://BUCKET and az://CONTAINER"
-            )),
+            _ => {
+                let is_word = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                let scheme = if is_word { scheme } else { "…" };
+                Err(format!(
+                    "{scheme}:// is not known; what is: a plain directory, file:///DIR, memory://, \
+                     s3://BUCKET, gs://BUCKET and az://CONTAINER"
+                ))
+            }
         }
     }
 }
@@ -97,6 +107,40 @@ where
             .find_map(|(known, value)| (*known == word).then(|| value.clone()))
             .expect("the parser only lets these words through")
     })
+}
+
+/// Text that may have a password in it, as URLs have: what is wrong with it is said without.
+///
+/// clap itself shows the whole value beside the reason.
+pub(crate) fn discreet<T>(parse: fn(&str) -> Result<T, String>) -> impl TypedValueParser<Value = T>
+where
+    T: Clone + Send + Sync + 'static,
+{
+    Discreet(parse)
+}
+
+#[derive(Clone)]
+struct Discreet<T>(fn(&str) -> Result<T, String>);
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Discreet<T> {
+    type Value = T;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        flag: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<T, clap::Error> {
+        let text = value.to_string_lossy();
+        (self.0)(&text).map_err(|reason| {
+            let flag = flag.map(ToString::to_string).unwrap_or_default();
+            let message = format!(
+                "invalid value '{}' for '{flag}': {reason}\n",
+                shown_text(&text)
+            );
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
+    }
 }
 
 /// Something to attach to an upload: `key=value`, or a key alone.
@@ -150,10 +194,18 @@ pub(crate) fn base_path(text: &str) -> Result<String, String> {
 
 /// An `http` or `https` URL with a host and without a query.
 pub(crate) fn base_url(text: &str) -> Result<Uri, String> {
+    http_url(text)
+        .ok()
+        .filter(|url| url.query().is_none())
+        .ok_or_else(|| "not an absolute URL, as in https://example.com/files".into())
+}
+
+/// An `http` or `https` URL with a host.
+pub(crate) fn http_url(text: &str) -> Result<Uri, String> {
     text.parse::<Uri>()
         .ok()
-        .filter(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.query().is_none())
-        .ok_or_else(|| "not an absolute URL, as in https://example.com/files".into())
+        .filter(|url| matches!(url.scheme_str(), Some("http" | "https")))
+        .ok_or_else(|| "not an absolute URL, as in https://example.com/hooks".into())
 }
 
 /// `any`, `off`, or origins.

@@ -110,7 +110,11 @@ fn render_refusal(refusal: &Refusal) -> Response<Bytes> {
                 value.expect("digits are visible"),
             );
         }
-        Error::Locked | Error::Overloaded | Error::ShuttingDown | Error::Finishing => {
+        Error::Locked
+        | Error::Overloaded
+        | Error::ShuttingDown
+        | Error::Finishing
+        | Error::Uncounted => {
             headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         Error::TooManyUploads => {

@@ -225,6 +225,7 @@ fn code(error: &Error) -> &'static str {
         Error::IdTaken => "ERR_ID_TAKEN",
         Error::KeyTaken => "ERR_KEY_TAKEN",
         Error::TooManyUploads => "ERR_TOO_MANY_UPLOADS",
+        Error::Uncounted => "ERR_UPLOADS_NOT_COUNTED",
         Error::QuotaExceeded => "ERR_QUOTA_EXCEEDED",
         Error::Rejected(_) => "ERR_UPLOAD_REJECTED",
         Error::Gone => "ERR_UPLOAD_EXPIRED",

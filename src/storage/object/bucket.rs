@@ -299,17 +299,37 @@ pub struct Listed {
     pub size: u64,
     /// When it was written, by the store's clock.
     pub modified: SystemTime,
+    /// The store's name for its content, an ETag, if the listing has it.
+    pub tag: Option<String>,
 }
 
 impl Listed {
-    /// Path, size, time.
+    /// Path, size, time; no tag.
     #[must_use]
     pub fn new(path: Path, size: u64, modified: SystemTime) -> Self {
         Self {
             path,
             size,
             modified,
+            tag: None,
         }
+    }
+
+    /// With the store's name for its content. Without one, what is written twice within one tick of the
+    /// store's clock looks the same in a listing. Default: none.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use object_store::path::Path;
+    /// use tower_tus::storage::object::Listed;
+    ///
+    /// let listed = Listed::new(Path::from("a"), 5, SystemTime::UNIX_EPOCH).tag("\"5d41\"");
+    /// assert_eq!(listed.tag.as_deref(), Some("\"5d41\""));
+    /// ```
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tag = Some(tag.into());
+        self
     }
 }
 

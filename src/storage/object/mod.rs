@@ -28,6 +28,7 @@ mod retry;
 mod scope;
 mod seat;
 mod session;
+mod settled;
 mod shared;
 #[cfg(feature = "conformance")]
 mod simulation;

@@ -41,6 +41,7 @@ impl Shared {
         let seat = self.desk.seat(id);
         let mut held = seat.turn.lock().await;
         seat.next_epoch();
+        self.settled.remove(id);
         held.known = None;
         let marked = self.mark_deleted(id, &mut held).await;
         held.known = None;
@@ -197,23 +198,16 @@ impl Shared {
     /// Which uploads there are. Ends the removal of those that were being removed.
     async fn census(self: &Arc<Self>, before: SystemTime) -> Result<Census> {
         let mut census = Census::default();
-        let listed = bounded(self.bucket().list(&self.layout.uploads()));
-        let looks = listed.map(|listed| async {
-            let listed = listed.map_err(backend)?;
-            let Some(id) = self.layout.owner(&listed.path) else {
-                return Ok(None);
-            };
-            let look = match self.is_settled(&id) {
+        let looks = self.states().map(|state| async {
+            let (listed, id) = state?;
+            let look = match self.settled.contains(&id, &listed) {
                 true => None,
                 false => Some(self.look(&id).await),
             };
-            Ok::<_, Error>(Some((listed, id, look)))
+            Ok::<_, Error>((listed, id, look))
         });
         let mut looks = pin!(looks.buffer_unordered(READS));
-        while let Some(look) = looks.try_next().await? {
-            let Some((listed, id, look)) = look else {
-                continue;
-            };
+        while let Some((listed, id, look)) = looks.try_next().await? {
             match look {
                 Some(Err(Error::NotFound(_))) => continue,
                 Some(Err(_)) => census.unread += 1,

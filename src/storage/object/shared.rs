@@ -1,9 +1,6 @@
 //! What every operation needs: the bucket, the settings, and how a state is read and replaced.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::Arc;
 
 use object_store::{Error as StoreError, PutMode, path::Path};
 use tokio::{sync::Semaphore, time::sleep};
@@ -14,6 +11,7 @@ use super::{
     layout::Layout,
     retry::{ANSWER, is_unclear, once, pause, random_bits, retry, transfer},
     seat::{Desk, Held, Known},
+    settled::Settled,
     state::{Glance, Phase, State},
 };
 use crate::{
@@ -45,8 +43,7 @@ pub(super) struct Shared {
     pub(super) memory: Arc<Semaphore>,
     /// How many writers may fetch segments at a time.
     pub(super) folds: Semaphore,
-    /// Uploads that are known to need no care any more.
-    settled: Mutex<HashSet<UploadId>>,
+    pub(super) settled: Settled,
 }
 
 /// How much of a state is read for a snapshot. A small state is there as a whole.
@@ -70,7 +67,7 @@ impl Shared {
             desk: Desk::default(),
             memory: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
             folds: Semaphore::new(FOLDS),
-            settled: Mutex::default(),
+            settled: Settled::default(),
             settings,
         }
     }
@@ -240,10 +237,6 @@ impl Shared {
             Err(StoreError::NotFound { .. }) => Ok(false),
             Err(error) => Err(backend(error)),
         }
-    }
-
-    pub(super) fn settled(&self) -> MutexGuard<'_, HashSet<UploadId>> {
-        self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes an object, if there is one.

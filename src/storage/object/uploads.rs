@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt, future::ready, stream, stream::BoxStream}
 
 use super::{
     Nodes,
+    bucket::Listed,
     retry::{ANSWER, bounded, once},
     seat::Held,
     shared::{Shared, backend, not_found},
@@ -21,9 +22,6 @@ use crate::{
 /// How many states are read at a time, for a list.
 pub(super) const READS: usize = 8;
 
-/// How many settled uploads are known at most.
-const SETTLED: usize = 1 << 20;
-
 impl Shared {
     pub(super) async fn create_upload(&self, upload: &Upload) -> Result<Version> {
         let part_size = self.part_size(upload)?;
@@ -32,6 +30,7 @@ impl Shared {
         }
         let seat = self.desk.seat(&upload.id);
         let mut held = seat.turn.lock().await;
+        self.settled.remove(&upload.id);
         // The store may not look at conditions.
         if self.settings.nodes == Nodes::One && self.exists(&upload.id).await? {
             return Err(Error::AlreadyExists(upload.id.to_string()));
@@ -192,59 +191,51 @@ impl Shared {
     }
 
     pub(super) fn list(&self) -> BoxStream<'_, Result<Upload>> {
-        let ids = self.ids();
-        self.uploads(ids)
+        let states = self.states();
+        self.uploads(states).map_ok(|(_, upload)| upload).boxed()
     }
 
     /// Those that are finished need no care any more, and are remembered: a sweep does not read them
     /// again.
     pub(super) fn pending(&self) -> BoxStream<'_, Result<Upload>> {
-        let ids = self.ids().try_filter(|id| ready(!self.is_settled(id)));
-        let is_pending = |upload: &Upload| {
-            let settled = upload.is_finished()
+        let is_new = |(listed, id): &(Listed, UploadId)| !self.settled.contains(id, listed);
+        let states = self.states().try_filter(move |state| ready(is_new(state)));
+        let pending = |(listed, upload): (Listed, Upload)| {
+            let is_settled = upload.is_finished()
                 && upload.kind != Kind::Partial
                 && upload.announcement == Announcement::None;
-            if settled {
-                self.settle(upload.id.clone());
+            if is_settled {
+                self.settled.insert(upload.id, &listed);
+                return ready(Ok(None));
             }
-            ready(!settled)
+            ready(Ok(Some(upload)))
         };
-        self.uploads(ids.boxed()).try_filter(is_pending).boxed()
+        let uploads = self.uploads(states.boxed());
+        uploads.try_filter_map(pending).boxed()
     }
 
-    fn ids(&self) -> BoxStream<'_, Result<UploadId>> {
+    /// The states there are, and of which uploads they are.
+    pub(super) fn states(&self) -> BoxStream<'_, Result<(Listed, UploadId)>> {
         let listed = self.bucket().list(&self.layout.uploads());
+        let with_id = |listed: Listed| self.layout.owner(&listed.path).map(|id| (listed, id));
         bounded(listed)
             .map_err(backend)
-            .try_filter_map(|listed| ready(Ok(self.layout.owner(&listed.path))))
+            .try_filter_map(move |listed| ready(Ok(with_id(listed))))
             .boxed()
     }
 
     fn uploads<'s>(
         &'s self,
-        ids: BoxStream<'s, Result<UploadId>>,
-    ) -> BoxStream<'s, Result<Upload>> {
-        let read = move |id: Result<UploadId>| async move {
-            match id {
-                Ok(id) => self.glance(&id).await,
-                Err(error) => Err(error),
-            }
+        states: BoxStream<'s, Result<(Listed, UploadId)>>,
+    ) -> BoxStream<'s, Result<(Listed, Upload)>> {
+        let read = move |state: Result<(Listed, UploadId)>| async move {
+            let (listed, id) = state?;
+            Ok((listed, self.glance(&id).await?))
         };
-        let uploads = ids.map(read).buffer_unordered(READS);
+        let uploads = states.map(read).buffer_unordered(READS);
         // One that is gone by now is no error.
         uploads
             .filter(|upload| ready(!matches!(upload, Err(Error::NotFound(_)))))
             .boxed()
-    }
-
-    pub(super) fn is_settled(&self, id: &UploadId) -> bool {
-        self.settled().contains(id)
-    }
-
-    fn settle(&self, id: UploadId) {
-        let mut settled = self.settled();
-        if settled.len() < SETTLED {
-            settled.insert(id);
-        }
     }
 }

@@ -55,17 +55,22 @@ impl Request {
     /// Sends the head, for a body of `length` bytes that the caller brings.
     #[track_caller]
     pub(crate) fn announce(self, address: SocketAddr, length: usize) -> TcpStream {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(self.head(length).as_bytes()).unwrap();
+        let mut stream = connect(address);
+        self.announce_over(&mut stream, length);
         stream
     }
 
-    /// Sends everything over a connection of any kind.
+    /// The same over a connection of any kind.
+    #[track_caller]
+    pub(crate) fn announce_over(self, mut stream: impl Write, length: usize) {
+        stream.write_all(self.head(length).as_bytes()).unwrap();
+    }
+
+    /// Sends everything over a connection of any kind, which should have a limit of its own for reads.
     #[track_caller]
     pub(crate) fn send_over(self, mut stream: impl Read + Write) -> Answer {
         let body = self.body.clone().unwrap_or_default();
-        stream.write_all(self.head(body.len()).as_bytes()).unwrap();
+        self.announce_over(&mut stream, body.len());
         stream.write_all(&body).unwrap();
         Answer::read(stream)
     }
@@ -76,6 +81,14 @@ impl Request {
         }
         self.header("Connection", "close").head + "\r\n"
     }
+}
+
+/// A connection of which no read waits for ever.
+#[track_caller]
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
 }
 
 /// An answer.

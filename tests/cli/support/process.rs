@@ -91,6 +91,17 @@ impl Program {
         address.split(' ').next().unwrap().parse().unwrap()
     }
 
+    /// How many files it may have open.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn files(&self) -> String {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.child.id()));
+        let limits = limits.unwrap();
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"));
+        line.unwrap().split_whitespace().next().unwrap().to_owned()
+    }
+
     /// Sends a signal, as in `TERM`.
     #[cfg(unix)]
     pub(crate) fn signal(&self, name: &str) {
@@ -128,19 +139,45 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Runs a program to its end.
+    /// Runs a program to its end, which has to come by itself.
     #[track_caller]
     pub(crate) fn of(mut command: Command) -> Self {
-        let output = command
+        let mut child = command
             .stdin(Stdio::null())
-            .output()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .expect("the program starts");
+        let stdout = read(child.stdout.take().unwrap());
+        let stderr = read(child.stderr.take().unwrap());
+        let mut child = Mortal(child);
+        let status = eventually("the end of the program", || child.0.try_wait().unwrap());
         Self {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
+            code: status.code(),
+            stdout: stdout.join().unwrap(),
+            stderr: stderr.join().unwrap(),
         }
     }
+}
+
+/// A process that does not outlive its test.
+struct Mortal(Child);
+
+impl Drop for Mortal {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads while the program runs, so that no pipe ever fills.
+fn read(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).unwrap();
+        text
+    })
 }
 
 /// Lines of stdout and stderr, read as they come so that no pipe ever fills.

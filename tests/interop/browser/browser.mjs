@@ -1,9 +1,10 @@
 // A page in a headless Chromium, uploading one file in one of several ways.
 //
-//     node browser.mjs CHROMIUM PAGE KIND WAY ENDPOINT FILE [HELD]
+//     node browser.mjs CHROMIUM PAGE KIND WAY ENDPOINT FILE [PROXY]
 //
 // PAGE is the page's URL, KIND what it is: `uppy` (examples/web, driven as a person would) or `tus-js`
-// (tus-js.html beside this file). HELD is the log of a proxy: some ways wait for its line `held`.
+// (tus-js.html beside this file). PROXY is the log of a proxy that breaks: some ways wait for its line `held`,
+// and what was stored before it broke must not be sent again.
 // Prints `url URL` when the upload is finished, and ends with 1 if it is not.
 
 import assert from 'node:assert/strict'
@@ -11,10 +12,11 @@ import { readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { chromium } from 'playwright-core'
 
-const MIB = 1024 * 1024
 const PATIENCE = 45_000
+// As proxy.py has it: what is not content.
+const HEADS = 16 * 1024
 
-const [executablePath, address, kind, way, endpoint, file, held] = process.argv.slice(2)
+const [executablePath, address, kind, way, endpoint, file, proxy] = process.argv.slice(2)
 
 const kinds = {
   uppy: {
@@ -64,11 +66,7 @@ try {
   await page.goto(address)
   const url = await kinds[kind][way](page)
   // Of several parts one may have begun in vain.
-  for (const [url, offsets] of way === 'parallel' ? [] : begun) {
-    const rising = offsets.every((offset, index) => index === 0 || offset > offsets[index - 1])
-    assert.ok(rising, `${url} began at ${offsets}`)
-  }
-  if (held) assert.ok([...begun.values()].some((offsets) => offsets.at(-1) >= 2 * MIB), 'it began again')
+  if (way !== 'parallel') wentOn(begun)
   console.log(`url ${url}`)
 } catch (error) {
   console.error(`${error}`)
@@ -103,10 +101,25 @@ async function runTusJs(page, way) {
 // The upload is held in its middle: what the server has it keeps, and there is more to come.
 async function middle() {
   const deadline = Date.now() + PATIENCE
-  while (!readFileSync(held, 'utf8').includes('held')) {
+  while (!broken()) {
     assert.ok(Date.now() < deadline, 'nothing was held')
     await setTimeout(20)
   }
+}
+
+// What the server had stored when the proxy broke, at least; nothing if it has not.
+function broken() {
+  const line = /^(?:cut|held) (\d+)$/m.exec(readFileSync(proxy, 'utf8'))
+  return line && Number(line[1]) - HEADS
+}
+
+// It is one upload, each request of which begins behind the one before, and the last one where it broke or later.
+function wentOn(begun) {
+  const told = [...begun].map(([url, offsets]) => `${url} began at ${offsets}`).join('; ')
+  assert.ok(begun.size <= 1, told)
+  const [offsets = []] = begun.values()
+  assert.ok(offsets.every((offset, index) => index === 0 || offset > offsets[index - 1]), told)
+  if (proxy) assert.ok(broken() > 0 && offsets.length > 1 && offsets.at(-1) >= broken(), `${told}, not at ${broken()}`)
 }
 
 // Where each PATCH of each upload began, in their order: who has asked goes on further behind.

@@ -34,9 +34,21 @@ pub(crate) struct Faults {
     readable: AtomicU64,
     /// Uploads on which everything that moves bytes stands still.
     stuck: Mutex<HashSet<UploadId>>,
+    /// What becomes of lists.
+    lists: Mutex<Lists>,
+    /// How many times a finish fails when it is done.
+    finishes: AtomicU64,
     changed: watch::Sender<()>,
     /// How many calls stand still.
     waiting: AtomicU64,
+}
+
+/// What becomes of lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lists {
+    Pass,
+    Fail,
+    StandStill,
 }
 
 impl<S: Storage> Faulty<S> {
@@ -46,6 +58,8 @@ impl<S: Storage> Faulty<S> {
             room: AtomicU64::new(u64::MAX),
             readable: AtomicU64::new(u64::MAX),
             stuck: Mutex::default(),
+            lists: Mutex::new(Lists::Pass),
+            finishes: AtomicU64::new(0),
             changed: watch::Sender::default(),
             waiting: AtomicU64::new(0),
         });
@@ -77,14 +91,47 @@ impl Faults {
         self.changed.send_replace(());
     }
 
+    /// Uploads cannot be listed from now on.
+    pub(crate) fn fail_lists(&self) {
+        self.set_lists(Lists::Fail);
+    }
+
+    /// Lists stand still from now on.
+    pub(crate) fn stick_lists(&self) {
+        self.set_lists(Lists::StandStill);
+    }
+
+    /// Lists go on, and do not fail any more.
+    pub(crate) fn pass_lists(&self) {
+        self.set_lists(Lists::Pass);
+    }
+
+    /// The next finish takes effect, and fails all the same.
+    pub(crate) fn fail_next_finish(&self) {
+        self.finishes.store(1, SeqCst);
+    }
+
+    fn set_lists(&self, lists: Lists) {
+        *self.lists.lock().unwrap() = lists;
+        self.changed.send_replace(());
+    }
+
+    fn lists(&self) -> Lists {
+        *self.lists.lock().unwrap()
+    }
+
     /// How many calls stand still.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting.load(SeqCst)
     }
 
     async fn pass(&self, id: &UploadId) {
+        self.wait_while(|| self.stuck.lock().unwrap().contains(id))
+            .await;
+    }
+
+    async fn wait_while(&self, is_stuck: impl Fn() -> bool) {
         let mut changed = self.changed.subscribe();
-        let is_stuck = || self.stuck.lock().unwrap().contains(id);
         if is_stuck() {
             self.waiting.fetch_add(1, SeqCst);
             // The sender lives as long as this borrow.
@@ -122,7 +169,12 @@ impl<S: Storage> Storage for Faulty<S> {
 
     async fn finish(&self, upload: &Upload) -> Result<()> {
         self.faults.pass(&upload.id).await;
-        self.storage.finish(upload).await
+        self.storage.finish(upload).await?;
+        let take = |left: u64| left.checked_sub(1);
+        match self.faults.finishes.fetch_update(SeqCst, SeqCst, take) {
+            Ok(_) => Err(io::Error::other("the device is gone").into()),
+            Err(_) => Ok(()),
+        }
     }
 
     async fn concat(&self, target: &Upload, parts: &[Upload]) -> Result<()> {
@@ -148,7 +200,20 @@ impl<S: Storage> Storage for Faulty<S> {
     }
 
     fn list(&self) -> BoxStream<'_, Result<Upload>> {
-        self.storage.list()
+        let begun = async {
+            let faults = &self.faults;
+            faults
+                .wait_while(|| faults.lists() == Lists::StandStill)
+                .await;
+            match faults.lists() {
+                Lists::Fail => {
+                    let failure = io::Error::other("the device is gone").into();
+                    stream::once(async { Err(failure) }).boxed()
+                }
+                Lists::Pass | Lists::StandStill => self.storage.list(),
+            }
+        };
+        stream::once(begun).flatten().boxed()
     }
 
     async fn reclaim(&self, before: SystemTime) -> Result<u64> {

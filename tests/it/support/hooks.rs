@@ -1,6 +1,9 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
 };
 
 use async_trait::async_trait;
@@ -26,7 +29,10 @@ pub(crate) struct Call {
 
 /// A `pre_finish` that does what the test says at the time. Clones do the same.
 #[derive(Clone, Default)]
-pub(crate) struct Judge(Arc<Mutex<Verdict>>);
+pub(crate) struct Judge {
+    verdict: Arc<Mutex<Verdict>>,
+    waiting: Arc<AtomicBool>,
+}
 
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Verdict {
@@ -118,7 +124,12 @@ impl Hooks for Recorder {
 
 impl Judge {
     pub(crate) fn says(&self, verdict: Verdict) {
-        *self.0.lock().unwrap() = verdict;
+        *self.verdict.lock().unwrap() = verdict;
+    }
+
+    /// Whether an upload waits, or has waited, for it.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.waiting.load(SeqCst)
     }
 }
 
@@ -129,12 +140,13 @@ impl Hooks for Judge {
     }
 
     async fn pre_finish(&self, _: &mut Finish<'_>) -> Result<(), Rejection> {
-        let verdict = self.0.lock().unwrap().clone();
+        let verdict = self.verdict.lock().unwrap().clone();
         match verdict {
             Verdict::Pass => Ok(()),
             Verdict::Veto(rejection) => Err(rejection),
             Verdict::Panic => panic!("this hook panics"),
             Verdict::Wait(end) => {
+                self.waiting.store(true, SeqCst);
                 end.cancelled().await;
                 Ok(())
             }

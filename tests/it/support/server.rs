@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tower_tus::TusService;
 
 use super::{
-    Client, Kind, Place,
+    Client, Kind, Place, Site,
     listen::{Listening, bind},
     place::key_of,
     wait::DEADLINE,
@@ -97,6 +97,11 @@ impl Server {
     /// The storage's directory; only a server on files has one.
     pub(crate) fn root(&self) -> &Path {
         self.place.root()
+    }
+
+    /// Another service at work in the same place.
+    pub(crate) fn another_node(&self) -> Site {
+        Site::tus((self.configure)(self.place.service()))
     }
 
     /// Everything that is stored, sorted, relative to the root; nothing for one in memory.

@@ -56,10 +56,10 @@ impl Exchange {
     }
 
     /// Notes the answer, and counts the bytes that go out.
-    pub(crate) fn answer<B: Body<Data = Bytes>>(
+    pub(crate) fn answer<B: Body<Data = Bytes> + Unpin>(
         mut self,
         response: Response<B>,
-    ) -> Response<impl Body<Data = Bytes, Error = B::Error>> {
+    ) -> Response<impl Body<Data = Bytes, Error = B::Error> + Unpin> {
         self.note(&response);
         response.map(|body| body.inspect_frame(move |frame| self.send(frame)))
     }

@@ -1,5 +1,6 @@
 //! Pages about the server itself.
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
@@ -61,7 +62,7 @@ impl Pages {
         self.shown.iter().map(|page| page.path())
     }
 
-    pub(crate) fn render(&self, page: Page) -> Response<String> {
+    pub(crate) fn render(&self, page: Page) -> Response<Bytes> {
         match (page, &self.about.metrics) {
             (Page::Health, _) => text(StatusCode::OK, "ok"),
             (Page::Ready, _) if self.about.draining.is_cancelled() => {
@@ -75,14 +76,14 @@ impl Pages {
 }
 
 /// A line of text.
-pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<String> {
+pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response<Bytes> {
     let mut response = with_type(PLAIN, text.into());
     *response.status_mut() = status;
     response
 }
 
-fn with_type(content_type: HeaderValue, text: String) -> Response<String> {
-    let mut response = Response::new(text);
+fn with_type(content_type: HeaderValue, text: String) -> Response<Bytes> {
+    let mut response = Response::new(text.into());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }

@@ -8,11 +8,8 @@ use tower_tus::{
     storage::{Collision, Durability},
 };
 
-use super::{admin::Page, hooks::Hooks, listen::Listen};
-use crate::{
-    log::Format,
-    value::{self, Location, choice},
-};
+use super::{connections::Connections, hooks::Hooks, listen::Listen, operation::Operation};
+use crate::value::{self, Location, choice, discreet};
 
 /// Flags of `tus serve`. Each is also read from the environment: `--max-size` is `TUS_MAX_SIZE`.
 #[derive(Debug, Args)]
@@ -64,7 +61,7 @@ pub(crate) struct Serve {
         env = "TUS_BASE_URL",
         value_name = "URL"
     )]
-    #[arg(value_parser = value::base_url, help_heading = ADDRESS)]
+    #[arg(value_parser = discreet(value::base_url), help_heading = ADDRESS)]
     pub(crate) base_url: Option<Uri>,
 
     /// Believe a proxy's Forwarded and X-Forwarded-* fields
@@ -93,7 +90,7 @@ pub(crate) struct Serve {
         value_name = "DIR|URL",
         default_value = "./uploads"
     )]
-    #[arg(help_heading = FILES)]
+    #[arg(value_parser = discreet(Location::from_str), help_heading = FILES)]
     pub(crate) storage: Location,
 
     /// Name of a finished file
@@ -219,6 +216,9 @@ pub(crate) struct Serve {
     pub(crate) idle_min_bytes: u64,
 
     #[command(flatten)]
+    pub(crate) connections: Connections,
+
+    #[command(flatten)]
     pub(crate) hooks: Hooks,
 
     /// Checksums to verify: sha1, sha256, sha512, md5, crc32c [default: all]
@@ -262,77 +262,8 @@ pub(crate) struct Serve {
     #[arg(value_parser = value::period, help_heading = PROTOCOL)]
     pub(crate) download_redirect: Option<Duration>,
 
-    /// Where /healthz, /readyz and /metrics are, without a token [default: nowhere]
-    #[arg(
-        long,
-        env = "TUS_ADMIN_LISTEN",
-        value_name = "WHERE,…",
-        value_delimiter = ','
-    )]
-    #[arg(help_heading = OPERATION)]
-    pub(crate) admin_listen: Vec<Listen>,
-
-    /// Those of them that are beside the uploads too, or none
-    #[arg(
-        long,
-        env = "TUS_EXPOSE",
-        value_name = "PAGE,…",
-        default_value = "healthz,readyz",
-        value_delimiter = ','
-    )]
-    #[arg(value_parser = choice([
-        ("healthz", Some(Page::Health)),
-        ("readyz", Some(Page::Ready)),
-        ("metrics", Some(Page::Metrics)),
-        ("none", None),
-    ]))]
-    #[arg(hide_possible_values = true, help_heading = OPERATION)]
-    pub(crate) expose: Vec<Option<Page>>,
-
-    /// Time after SIGTERM or Ctrl-C with /readyz at 503 and all else as before
-    #[arg(
-        long,
-        env = "TUS_DRAIN_DELAY",
-        value_name = "TIME",
-        default_value = "0s"
-    )]
-    #[arg(value_parser = humantime::parse_duration, help_heading = OPERATION)]
-    pub(crate) drain_delay: Duration,
-
-    /// Time for connections to end after that
-    #[arg(
-        long,
-        visible_alias = "grace",
-        env = "TUS_SHUTDOWN_TIMEOUT",
-        value_name = "TIME",
-        default_value = "10s"
-    )]
-    #[arg(value_parser = humantime::parse_duration, help_heading = OPERATION)]
-    pub(crate) shutdown_timeout: Duration,
-
-    /// Level, or directives as in info,tower_tus=debug
-    #[arg(long, env = "TUS_LOG", value_name = "LEVEL", default_value = "info")]
-    #[arg(alias = "log-level", value_parser = value::log_filter, help_heading = OPERATION)]
-    pub(crate) log: String,
-
-    /// Log lines on stderr: text or json
-    #[arg(
-        long,
-        env = "TUS_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "text"
-    )]
-    #[arg(value_parser = choice([("text", Format::Text), ("json", Format::Json)]))]
-    #[arg(hide_possible_values = true, help_heading = OPERATION)]
-    pub(crate) log_format: Format,
-
-    /// Settings that are none on the command line or in the environment, in TOML
-    #[arg(long, env = "TUS_CONFIG", value_name = "FILE", help_heading = OPERATION)]
-    pub(crate) config: Option<PathBuf>,
-
-    /// Print the settings that apply, as such a file, and end
-    #[arg(long, help_heading = OPERATION)]
-    pub(crate) print_config: bool,
+    #[command(flatten)]
+    pub(crate) operation: Operation,
 }
 
 /// Permissions of a file, in octal.
@@ -400,7 +331,6 @@ const FILES: &str = "Files";
 const BUCKET: &str = "Object storage";
 const LIMITS: &str = "Limits";
 const PROTOCOL: &str = "Protocol";
-const OPERATION: &str = "Operation";
 
 const AFTER_HELP: &str = "\
 A SIZE is 8GiB, 500MB or 10k; a TIME is 24h, 90s or 1h30m.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fmt::Write,
     fs,
     path::{Path, PathBuf},
@@ -53,7 +54,8 @@ impl Given {
         &self.matches
     }
 
-    /// All settings of `tus serve` as a file would say them, each with where it is from; but no secret.
+    /// All settings of `tus serve` as a file would say them, each with where it is from. A URL that has what
+    /// may be a secret is there as a comment, without it: a file with half of it would be another setting.
     pub(crate) fn print(&self) -> String {
         let Some(matches) = self.matches.subcommand_matches(SERVE) else {
             return String::new();
@@ -69,12 +71,15 @@ impl Given {
                 let gap = if text.is_empty() { "" } else { "\n" };
                 let _ = writeln!(text, "{gap}# {}", heading.unwrap_or_default());
             }
+            let origin = self.origin(flag, matches);
             let _ = match shown(flag, matches) {
-                Some(Shown::Value(value)) => {
-                    let origin = self.origin(flag, matches);
-                    writeln!(text, "{name} = {value} # {origin}")
+                Some(Shown::Whole(value)) => writeln!(text, "{name} = {value} # {origin}"),
+                Some(Shown::Partly(value)) => {
+                    writeln!(
+                        text,
+                        "# {name} is {value}, without what may be a secret # {origin}"
+                    )
                 }
-                Some(Shown::Secret) => writeln!(text, "# {name} is a secret, and not shown"),
                 None => writeln!(text, "# {name} is not set"),
             };
         }
@@ -221,26 +226,31 @@ fn name(flag: &Arg) -> &str {
 
 /// What may be seen of a setting.
 enum Shown {
-    Value(Value),
-    Secret,
+    /// All of it.
+    Whole(Value),
+    /// URLs without what may be a secret.
+    Partly(Value),
 }
 
 /// `None` for what is not set.
 fn shown(flag: &Arg, matches: &ArgMatches) -> Option<Shown> {
     let raw = matches.get_raw(flag.get_id().as_str())?;
-    if flag.is_hide_env_values_set() {
-        return Some(Shown::Secret);
-    }
-    let mut values = raw.map(|text| Value::String(without_password(&text.to_string_lossy())));
+    let given: Vec<_> = raw.map(OsStr::to_string_lossy).collect();
+    let seen: Vec<_> = given.iter().map(|text| without_secrets(text)).collect();
+    let is_whole = given == seen;
+    let mut values = seen.into_iter().map(Value::String);
     let value = match flag.get_action() {
         ArgAction::Append => Value::Array(values.collect()),
         ArgAction::SetTrue => Value::Boolean(values.next()? == Value::String("true".into())),
         _ => values.next()?,
     };
-    Some(Shown::Value(value))
+    Some(match is_whole {
+        true => Shown::Whole(value),
+        false => Shown::Partly(value),
+    })
 }
 
-fn without_password(text: &str) -> String {
+fn without_secrets(text: &str) -> String {
     match text.contains("://") {
         true => shown_text(text),
         false => text.to_owned(),

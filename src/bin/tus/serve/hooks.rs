@@ -19,7 +19,7 @@ use tower_tus::{
 
 use crate::{
     exit::Usage,
-    value::{self, Location, choice},
+    value::{self, Location, choice, discreet},
 };
 
 /// Flags of `tus serve` for those who are asked about uploads. Names and defaults are tusd's.
@@ -28,6 +28,7 @@ use crate::{
 pub(crate) struct Hooks {
     /// Where a server is asked and told about uploads, in tusd's format [default: nowhere]
     #[arg(long, env = "TUS_HOOKS_HTTP", value_name = "URL")]
+    #[arg(value_parser = discreet(value::http_url))]
     hooks_http: Option<Uri>,
 
     /// About what: also pre-finish, pre-terminate

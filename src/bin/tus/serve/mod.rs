@@ -1,13 +1,16 @@
 //! `tus serve`: from flags to a running server, and back down without losing a byte.
 
 mod access;
+mod activity;
 mod admin;
 mod args;
 pub(crate) mod config;
+mod connections;
 mod drain;
 mod hooks;
 mod listen;
 mod metrics;
+mod operation;
 mod reload;
 mod server;
 mod site;
@@ -32,6 +35,7 @@ use tower_tus::{
     TusService,
     protocol::{Extension, Extensions, Limits},
     service::{Downloads, Forwarded},
+    storage::MemoryStorage,
 };
 use tracing::{info, warn};
 
@@ -42,26 +46,26 @@ use self::{
     listen::{Address, Listener},
     reload::Reloads,
     server::Server,
-    site::Site,
+    site::{Guard, Site},
     systemd::Passed,
 };
 use crate::{
     exit::Usage,
     log::{self, Format},
-    signals::Signals,
+    signals::{Hangups, Signals},
     value::Location,
 };
 
 /// Serves until a signal comes.
 pub(crate) fn run(args: &Serve, given: &Given) -> Result<()> {
     args.check().map_err(Usage)?;
-    if args.print_config {
+    if args.operation.print_config {
         // Who closes the pipe has read enough.
         let _ = io::stdout().write_all(given.print().as_bytes());
         return Ok(());
     }
     let passed = Passed::take();
-    log::init(&args.log, args.log_format)?;
+    log::init(&args.operation.log, args.operation.log_format)?;
     let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(serve(args, passed));
     // A disk that hangs would hold the process for as long as it hangs.
@@ -71,6 +75,8 @@ pub(crate) fn run(args: &Serve, given: &Given) -> Result<()> {
 
 async fn serve(args: &Serve, passed: Passed) -> Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    // At once, for it would end the process; it is acted on as soon as there is something to read anew.
+    let hangups = Hangups::new().context("cannot listen for SIGHUP")?;
     let reloads = Reloads::new(args)?;
     let about = about(args)?;
     let tus = tokio::select! {
@@ -83,16 +89,18 @@ async fn serve(args: &Serve, passed: Passed) -> Result<()> {
     announce(args, &open);
     tus.start();
 
-    let (server, _admin) = start(args, &tus, &about, &reloads, open);
-    reloads.start()?;
+    let guard = guard(args, &reloads).await;
+    let servers = start(args, &tus, guard, &about, &reloads, open);
+    reloads.start(hangups);
     systemd::ready();
     let signal = signals.next().await;
-    drain::drain(signal, signals, args, &tus, server, &about).await
+    drain::drain(signal, signals, args, &tus, servers, &about).await
 }
 
 /// What there is to tell about the server. Numbers are collected if somebody may see them.
 fn about(args: &Serve) -> Result<About> {
-    let measured = args.expose.contains(&Some(Page::Metrics)) || !args.admin_listen.is_empty();
+    let measured = args.operation.expose.contains(&Some(Page::Metrics))
+        || !args.operation.admin_listen.is_empty();
     Ok(About {
         draining: CancellationToken::new(),
         metrics: measured.then(metrics::collect).transpose()?,
@@ -106,11 +114,11 @@ struct Open {
 }
 
 async fn listeners(args: &Serve, passed: Passed) -> Result<Open> {
-    let mut inherited = passed.open(args.listen.iter().chain(&args.admin_listen))?;
+    let mut inherited = passed.open(args.listen.iter().chain(&args.operation.admin_listen))?;
     let mode = args.socket_mode;
     let open = Open {
         uploads: Listener::open(&args.listen, mode, &mut inherited).await?,
-        admin: Listener::open(&args.admin_listen, mode, &mut inherited).await?,
+        admin: Listener::open(&args.operation.admin_listen, mode, &mut inherited).await?,
     };
     match inherited.left() {
         0 => {}
@@ -122,27 +130,43 @@ async fn listeners(args: &Serve, passed: Passed) -> Result<Open> {
     Ok(open)
 }
 
-/// Serves on all listeners; the pages about the server stay to the last moment.
+/// What asks for a token, if there are any.
+async fn guard(args: &Serve, reloads: &Reloads) -> Option<Guard> {
+    let tokens = reloads.tokens.clone()?;
+    let refusing = configure(TusService::new(MemoryStorage::new()), args).authorize(token::refuse);
+    // It has nothing to sweep, and nothing will ever be written to it.
+    refusing.shutdown().await;
+    Some(Guard { tokens, refusing })
+}
+
+/// What serves uploads, and what tells about it to the last moment.
+struct Servers {
+    uploads: Server,
+    admin: Server,
+}
+
 fn start(
     args: &Serve,
     tus: &TusService,
+    guard: Option<Guard>,
     about: &About,
     reloads: &Reloads,
     open: Open,
-) -> (Server, Server) {
-    let exposed: Vec<_> = args.expose.iter().copied().flatten().collect();
+) -> Servers {
+    let exposed: Vec<_> = args.operation.expose.iter().copied().flatten().collect();
     let site = Site::new(Pages::new(&exposed, about))
         .uploads(tus.clone(), &args.base_path)
-        .tokens(reloads.tokens.clone());
-    let mut server = Server::default();
+        .guard(guard);
+    let patience = args.connections.patience();
+    let mut uploads = Server::new(patience).max_connections(args.connections.most());
     for listener in open.uploads {
-        server.listen(listener, site.clone(), reloads.tls.clone());
+        uploads.listen(listener, site.clone(), reloads.tls.clone());
     }
-    let mut admin = Server::default();
+    let mut admin = Server::new(patience);
     for listener in open.admin {
         admin.listen(listener, Site::new(Pages::new(&Page::ALL, about)), None);
     }
-    (server, admin)
+    Servers { uploads, admin }
 }
 
 fn configure(tus: TusService, args: &Serve) -> TusService {
@@ -202,7 +226,7 @@ fn announce(args: &Serve, open: &Open) {
         .iter()
         .map(|listener| url(args, &listener.address()))
         .collect();
-    if args.log_format == Format::Text {
+    if args.operation.log_format == Format::Text {
         // Nobody reading is no reason not to serve.
         let _ = io::stderr().write_all(greeting(args, &urls).as_bytes());
     }

@@ -1,6 +1,6 @@
 //! Files that are read anew on SIGHUP: certificates and tokens.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use tracing::{error, info};
 
 use super::{args::Serve, tls::Tls, token::Tokens};
@@ -25,8 +25,7 @@ impl Reloads {
     }
 
     /// Reads them anew with each SIGHUP, in the background.
-    pub(crate) fn start(&self) -> Result<()> {
-        let mut hangups = Hangups::new().context("cannot listen for SIGHUP")?;
+    pub(crate) fn start(&self, mut hangups: Hangups) {
         let files = self.clone();
         tokio::spawn(async move {
             loop {
@@ -34,7 +33,6 @@ impl Reloads {
                 files.reload();
             }
         });
-        Ok(())
     }
 
     fn reload(&self) {

@@ -1,26 +1,26 @@
 //! Connections: HTTP/1.1 and HTTP/2 on one port, with TLS or without.
 
-use std::{convert::Infallible, future, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, future, io, pin::pin, sync::Arc, time::Duration};
 
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::BoxError;
 use tower_tus::hooks::RemoteAddr;
 use tracing::{debug, error};
 
 use super::{
+    activity::{Activity, Line},
     listen::{Listener, Stream},
     metrics::Connection,
     site::Site,
@@ -28,28 +28,72 @@ use super::{
 };
 
 /// What takes connections, and those that it took.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Server {
     listeners: JoinSet<()>,
     closed: CancellationToken,
-    connections: Arc<GracefulShutdown>,
+    shared: Shared,
+}
+
+/// What all connections have in common.
+#[derive(Debug, Clone)]
+struct Shared {
+    connections: TaskTracker,
+    /// Connections are to end with what they are at.
+    ending: CancellationToken,
+    room: Option<Arc<Semaphore>>,
+    patience: Option<Duration>,
 }
 
 impl Server {
+    /// For any number of connections. Those whose clients do nothing for `patience` are ended; `None` waits
+    /// for ever.
+    pub(crate) fn new(patience: Option<Duration>) -> Self {
+        Self {
+            listeners: JoinSet::new(),
+            closed: CancellationToken::new(),
+            shared: Shared {
+                connections: TaskTracker::new(),
+                ending: CancellationToken::new(),
+                room: None,
+                patience,
+            },
+        }
+    }
+
+    /// Takes no more than so many connections at a time: others wait where the system keeps them.
+    pub(crate) fn max_connections(mut self, most: usize) -> Self {
+        let most = most.min(Semaphore::MAX_PERMITS / 2);
+        self.shared.room = Some(Arc::new(Semaphore::new(most)));
+        self
+    }
+
     /// Takes connections from one more listener. TLS is for those over a network.
     pub(crate) fn listen(&mut self, listener: Listener, site: Site, tls: Option<Tls>) {
-        let (closed, connections) = (self.closed.clone(), Arc::clone(&self.connections));
+        if let Some(room) = &self.shared.room
+            && !self.listeners.is_empty()
+        {
+            // Each listener holds a place for the connection it waits for, and must not hold another's.
+            room.add_permits(1);
+        }
+        let (closed, shared) = (self.closed.clone(), self.shared.clone());
         self.listeners.spawn(async move {
-            let accepting = accept(&listener, &site, tls.as_ref(), &connections, &closed);
+            let accepting = accept(&listener, &site, tls.as_ref(), &shared);
             closed.run_until_cancelled(accepting).await;
         });
     }
 
-    /// Takes no more connections, and gives those that are open.
-    pub(crate) async fn close(mut self) -> GracefulShutdown {
+    /// Takes no more connections, and gives its sockets back.
+    pub(crate) async fn close(&mut self) {
         self.closed.cancel();
         while self.listeners.join_next().await.is_some() {}
-        Arc::into_inner(self.connections).unwrap_or_default()
+    }
+
+    /// Has each connection end with what it is at, and waits for that. Cancel-safe.
+    pub(crate) async fn end_connections(&self) {
+        self.shared.ending.cancel();
+        self.shared.connections.close();
+        self.shared.connections.wait().await;
     }
 }
 
@@ -57,11 +101,12 @@ async fn accept(
     listener: &Listener,
     site: &Site,
     tls: Option<&Tls>,
-    connections: &GracefulShutdown,
-    closed: &CancellationToken,
+    shared: &Shared,
 ) -> Infallible {
     let http = http();
     loop {
+        // First, so that a connection for which there is no room is none yet.
+        let room = shared.room().await;
         let stream = match listener.accept().await {
             Ok(stream) => stream,
             Err(error) if is_of_one_connection(&error) => continue,
@@ -72,33 +117,39 @@ async fn accept(
                 continue;
             }
         };
+        let activity = Activity::start();
         let served = Served {
             http: http.clone(),
             site: site.clone(),
-            watcher: connections.watcher(),
             peer: stream.peer(),
+            activity: activity.clone(),
+            shared: shared.clone(),
+            _room: room,
         };
         match (stream, tls) {
             (Stream::Tcp(stream), tls) => {
                 if let Err(error) = stream.set_nodelay(true) {
                     debug!(%error, "cannot set TCP_NODELAY");
                 }
+                let stream = Line::new(stream, &activity);
                 match tls {
                     None => served.spawn(future::ready(Ok(stream))),
-                    Some(tls) => {
-                        let handshake = tls.acceptor.accept(stream);
-                        let closed = closed.clone();
-                        served.spawn(async move {
-                            // What has not begun when the end begins does not.
-                            let ended = closed.run_until_cancelled(handshake).await;
-                            ended.unwrap_or_else(|| Err(io::ErrorKind::ConnectionAborted.into()))
-                        });
-                    }
+                    Some(tls) => served.spawn(tls.acceptor.accept(stream)),
                 }
             }
             #[cfg(unix)]
-            (Stream::Unix(stream), _) => served.spawn(future::ready(Ok(stream))),
+            (Stream::Unix(stream), _) => {
+                served.spawn(future::ready(Ok(Line::new(stream, &activity))));
+            }
         }
+    }
+}
+
+impl Shared {
+    /// Waits for a place, if there is an end of them.
+    async fn room(&self) -> Option<OwnedSemaphorePermit> {
+        let room = Arc::clone(self.room.as_ref()?);
+        room.acquire_owned().await.ok()
     }
 }
 
@@ -106,8 +157,10 @@ async fn accept(
 struct Served {
     http: auto::Builder<TokioExecutor>,
     site: Site,
-    watcher: Watcher,
     peer: Option<RemoteAddr>,
+    activity: Activity,
+    shared: Shared,
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Served {
@@ -116,61 +169,68 @@ impl Served {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Self {
-            http,
-            site,
-            watcher,
-            peer,
-        } = self;
-        let spoke = CancellationToken::new();
-        let service = {
-            let (spoke, site) = (spoke.clone(), site.clone());
-            service_fn(move |mut request: Request<Incoming>| {
-                spoke.cancel();
-                if let Some(peer) = peer {
-                    request.extensions_mut().insert(peer);
-                }
-                let site = site.clone();
-                async move { site.answer(request).await }
-            })
-        };
-        let connection = async move {
-            let stream = TokioIo::new(stream.await?);
-            let connection = http.serve_connection(stream, service).into_owned();
-            watcher.watch(connection).await
-        };
         let open = Connection::open();
-        tokio::spawn(async move {
+        let connections = self.shared.connections.clone();
+        connections.spawn(async move {
             let _open = open;
-            tokio::select! {
-                result = connection => if let Err(error) = result {
-                    debug!(error, "connection failed");
-                },
-                () = silence(spoke) => debug!("connection without a request"),
+            if let Err(error) = self.run(stream).await {
+                debug!(error, "connection failed");
             }
         });
     }
-}
 
-/// Ends when a connection took too long to bring its first request.
-///
-/// hyper's own timer for heads only starts once the version of HTTP is known, which takes a byte.
-async fn silence(spoke: CancellationToken) {
-    if time::timeout(HEAD_TIMEOUT, spoke.cancelled()).await.is_ok() {
-        future::pending::<()>().await;
+    async fn run<S>(&self, stream: impl Future<Output = io::Result<S>>) -> Result<(), BoxError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Shared {
+            ending, patience, ..
+        } = &self.shared;
+        let stream = tokio::select! {
+            stream = stream => stream?,
+            // What has not begun when the end begins does not.
+            () = ending.cancelled() => return Ok(()),
+            () = self.activity.idle_for(*patience) => return Err("no handshake".into()),
+        };
+        let (site, activity, peer) = (self.site.clone(), self.activity.clone(), self.peer);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let busy = activity.busy();
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            let site = site.clone();
+            async move {
+                let answered = site.answer(request).await;
+                answered.map(|response| response.map(|body| busy.answer(body)))
+            }
+        });
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = ending.cancelled() => {}
+            () = self.activity.idle_for(*patience) => debug!("an idle connection"),
+        }
+        connection.as_mut().graceful_shutdown();
+        let patience = patience.map(|patience| patience.saturating_add(FAREWELL));
+        tokio::select! {
+            ended = connection => ended,
+            () = self.activity.idle_for(patience) => Err("the client does nothing".into()),
+        }
     }
 }
 
 fn http() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
-    // With the protocol's own window an upload brings 1 MiB per round trip at most, and with its
-    // own frame of 16 KiB it costs twice the CPU time.
     http.http2()
         .timer(TokioTimer::new())
-        .adaptive_window(true)
+        // A window is what is on its way, and what this process holds if it is slow to read. By
+        // default an upload brings 1 MiB per round trip; windows that adapt themselves grow to 16 MiB
+        // for each connection. TCP itself has about 3 MiB on its way by Linux' defaults
+        // (`tcp_rmem`), so with 4 MiB an upload is no slower than over HTTP/1.1; and one that is held
+        // back leaves half of the connection's window to the others.
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(2 * STREAM_WINDOW)
+        // With the protocol's own frame of 16 KiB an upload costs twice the CPU time.
         .max_frame_size(1 << 20)
         // Metadata and lists of parts may be longer than the 16 KiB it takes otherwise.
         .max_header_list_size(256 << 10)
@@ -189,5 +249,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const STREAM_WINDOW: u32 = 4 << 20;
+
+/// How often an HTTP/2 client is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// How long an idle client may take to agree with the end of a connection. A request that was on its way
+/// is served.
+const FAREWELL: Duration = Duration::from_secs(5);

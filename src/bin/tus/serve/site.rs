@@ -4,20 +4,20 @@ use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Request, Response, StatusCode,
-    header::{ACCESS_CONTROL_REQUEST_METHOD, HOST, VARY, WWW_AUTHENTICATE},
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, AUTHORIZATION, HOST, WWW_AUTHENTICATE},
 };
 use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tower::{BoxError, ServiceExt};
-use tower_tus::TusService;
+use tower_tus::{TusBody, TusService};
 
 use super::{
     access::Exchange,
     admin::{Page, Pages, text},
     metrics,
-    token::{METHOD_OVERRIDE, Tokens, Unauthorized},
+    token::{Tokens, WANTED},
 };
 
 /// Answers requests.
@@ -25,7 +25,7 @@ use super::{
 pub(crate) struct Site {
     uploads: Option<Uploads>,
     pages: Pages,
-    tokens: Option<Tokens>,
+    guard: Option<Guard>,
 }
 
 #[derive(Debug, Clone)]
@@ -34,13 +34,22 @@ struct Uploads {
     base_path: Arc<str>,
 }
 
+/// Who may upload, and what all others meet.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    pub(crate) tokens: Tokens,
+    /// A service that refuses everything but preflights, which carry no token. It has no uploads: whatever
+    /// becomes of a request in it, it reaches none.
+    pub(crate) refusing: TusService,
+}
+
 impl Site {
     /// Only pages about the server.
     pub(crate) fn new(pages: Pages) -> Self {
         Self {
             uploads: None,
             pages,
-            tokens: None,
+            guard: None,
         }
     }
 
@@ -51,61 +60,83 @@ impl Site {
         self
     }
 
-    /// Uploads and numbers are for those who have one of the tokens.
-    pub(crate) fn tokens(mut self, tokens: Option<Tokens>) -> Self {
-        self.tokens = tokens;
+    /// Uploads and numbers are for those who have a token.
+    pub(crate) fn guard(mut self, guard: Option<Guard>) -> Self {
+        self.guard = guard;
         self
     }
 
     pub(crate) async fn answer(
         &self,
         request: Request<Incoming>,
-    ) -> Result<Response<impl Body<Data = Bytes, Error: Into<BoxError>> + use<>>, Infallible> {
+    ) -> Result<Response<impl Body<Data = Bytes, Error: Into<BoxError>> + Unpin + use<>>, Infallible>
+    {
         // They are asked for again and again, and would fill the log.
         if let Some(page) = self.pages.at(request.uri().path())
             && !lacks_host(&request)
         {
-            return Ok(self.page(page, &request).map(Either::Right));
+            let response = self.page(page, &request);
+            return Ok(response.map(Full::from).map(Either::Right));
         }
         let (exchange, request) = Exchange::begin(request);
         let response = self.answer_logged(request).await;
         Ok(exchange.answer(response).map(Either::Left))
     }
 
-    fn page<B>(&self, page: Page, request: &Request<B>) -> Response<Full<Bytes>> {
-        let admitted = match page {
-            Page::Health | Page::Ready => Ok(()),
-            Page::Metrics => self.check(request),
-        };
-        match admitted {
-            Ok(()) => self.pages.render(page).map(Full::from),
-            Err(refused) => challenge(refused, HeaderMap::new()).map(Full::from),
+    fn page<B>(&self, page: Page, request: &Request<B>) -> Response<Bytes> {
+        if !reads(request.method()) {
+            return not_allowed();
         }
+        if page == Page::Metrics
+            && let Some(Guard { tokens, .. }) = &self.guard
+            && let Err(unauthorized) = tokens.check(request.headers())
+        {
+            metrics::unauthorized();
+            let refused = text(StatusCode::UNAUTHORIZED, WANTED);
+            return with(refused, WWW_AUTHENTICATE, unauthorized.challenge());
+        }
+        self.pages.render(page)
     }
 
-    async fn answer_logged<B>(
-        &self,
-        request: Request<B>,
-    ) -> Response<Either<tower_tus::TusBody, Full<Bytes>>>
+    async fn answer_logged<B>(&self, request: Request<B>) -> Response<Either<TusBody, Full<Bytes>>>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let line = match (request.uri().path(), &self.uploads) {
             _ if lacks_host(&request) => text(StatusCode::BAD_REQUEST, "Host is missing\n"),
-            (path, Some(uploads)) if uploads.has(path) => match self.check(&request) {
-                Ok(()) => return uploads.call(request).await.map(Either::Left),
-                Err(refused) => uploads.refuse(request, refused).await,
-            },
+            (path, Some(uploads)) if uploads.has(path) => {
+                return self.upload(&uploads.tus, request).await.map(Either::Left);
+            }
+            ("/", _) if !reads(request.method()) => not_allowed(),
             ("/", _) => text(StatusCode::OK, self.index()),
             _ => text(StatusCode::NOT_FOUND, "not found\n"),
         };
         line.map(|line| Either::Right(Full::from(line)))
     }
 
-    fn check<B>(&self, request: &Request<B>) -> Result<(), Unauthorized> {
-        self.tokens
-            .as_ref()
-            .map_or(Ok(()), |tokens| tokens.check(request))
+    async fn upload<B>(&self, tus: &TusService, mut request: Request<B>) -> Response<TusBody>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let tus = match &self.guard {
+            None => tus,
+            Some(Guard { tokens, refusing }) => {
+                let checked = tokens.check(request.headers());
+                // It has served its purpose: hook servers get fields of requests, if they are to.
+                request.headers_mut().remove(AUTHORIZATION);
+                match checked {
+                    Ok(()) => tus,
+                    Err(unauthorized) => {
+                        request.extensions_mut().insert(unauthorized);
+                        refusing
+                    }
+                }
+            }
+        };
+        match tus.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
     }
 
     fn index(&self) -> String {
@@ -123,48 +154,20 @@ impl Uploads {
         path.strip_prefix(&*self.base_path)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
-
-    async fn call<B>(&self, request: Request<B>) -> Response<tower_tus::TusBody>
-    where
-        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-    {
-        match self.tus.clone().oneshot(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
-        }
-    }
-
-    /// Asks the service what it offers instead: it reads the body away, so that the refusal arrives, and
-    /// marks the answer for web pages, so that theirs may read it.
-    async fn refuse<B>(&self, mut request: Request<B>, refused: Unauthorized) -> Response<String>
-    where
-        B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-    {
-        *request.method_mut() = Method::OPTIONS;
-        for name in [METHOD_OVERRIDE, ACCESS_CONTROL_REQUEST_METHOD] {
-            request.headers_mut().remove(name);
-        }
-        let mut headers = self.call(request).await.into_parts().0.headers;
-        let is_mark = |name: &str| name.starts_with("access-control-") || name == VARY.as_str();
-        let others: Vec<_> = headers
-            .keys()
-            .filter(|name| !is_mark(name.as_str()))
-            .cloned()
-            .collect();
-        for name in others {
-            headers.remove(name);
-        }
-        challenge(refused, headers)
-    }
 }
 
-fn challenge(refused: Unauthorized, headers: HeaderMap) -> Response<String> {
-    metrics::unauthorized();
-    let mut response = text(StatusCode::UNAUTHORIZED, "a bearer token is needed\n");
-    response.headers_mut().extend(headers);
-    response
-        .headers_mut()
-        .insert(WWW_AUTHENTICATE, refused.challenge());
+/// Whether a method asks for a page, and for nothing else.
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn not_allowed() -> Response<Bytes> {
+    let refused = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+    with(refused, ALLOW, HeaderValue::from_static("GET, HEAD"))
+}
+
+fn with<B>(mut response: Response<B>, name: HeaderName, value: HeaderValue) -> Response<B> {
+    response.headers_mut().insert(name, value);
     response
 }
 

@@ -8,11 +8,12 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request,
-    header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN},
+    HeaderMap, HeaderValue,
+    header::{AUTHORIZATION, WWW_AUTHENTICATE},
 };
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
+use tower_tus::hooks::{Access, Rejection};
 
 /// The tokens of a file, as hashes: no secret stays in memory, and all are of one length.
 #[derive(Debug, Clone)]
@@ -23,7 +24,7 @@ pub(crate) struct Tokens {
 
 type Hash = [u8; 32];
 
-/// Why a request is refused: what goes into `WWW-Authenticate`.
+/// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unauthorized {
     Missing,
@@ -46,12 +47,9 @@ impl Tokens {
         Ok(())
     }
 
-    /// Lets requests with a token pass, and the question whether a web page may send one.
-    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Unauthorized> {
-        if is_preflight(request) {
-            return Ok(());
-        }
-        let token = bearer(request.headers()).ok_or(Unauthorized::Missing)?;
+    /// Lets requests with a token pass.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Unauthorized> {
+        let token = bearer(headers).ok_or(Unauthorized::Missing)?;
         match self.knows(token) {
             true => Ok(()),
             false => Err(Unauthorized::Wrong),
@@ -80,15 +78,17 @@ impl Unauthorized {
     }
 }
 
-/// Browsers ask without credentials whether they may send some. Whatever else names a method in such a
-/// request asks for something else.
-fn is_preflight<B>(request: &Request<B>) -> bool {
-    let headers = request.headers();
-    request.method() == Method::OPTIONS
-        && headers.contains_key(ORIGIN)
-        && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-        && !headers.contains_key(METHOD_OVERRIDE)
+/// Refuses every request, for the reason among its extensions.
+pub(crate) fn refuse(access: &Access<'_>) -> Result<(), Rejection> {
+    let reason = access.request.extensions.get::<Unauthorized>();
+    let challenge = reason.unwrap_or(&Unauthorized::Missing).challenge();
+    Err(Rejection::unauthorized()
+        .header(WWW_AUTHENTICATE, challenge)
+        .body(WANTED))
 }
+
+/// What whoever is refused is told.
+pub(crate) const WANTED: &str = "a bearer token is needed\n";
 
 /// The token, if there is exactly one.
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
@@ -129,19 +129,9 @@ fn hash(token: &[u8]) -> Hash {
 /// With the space behind it.
 const SCHEME: &[u8] = b"Bearer ";
 
-pub(crate) const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn request(method: &str, headers: &[(&str, &str)]) -> Request<()> {
-        let mut request = Request::builder().method(method);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request.body(()).unwrap()
-    }
 
     fn tokens(text: &str) -> Result<Tokens> {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -153,47 +143,23 @@ mod tests {
     fn who_has_a_token_passes() {
         use Unauthorized::{Missing, Wrong};
         let tokens = tokens("# of the app\none\n\n  two  \n").unwrap();
-        let preflight = [
-            ("Origin", "https://a"),
-            ("Access-Control-Request-Method", "PATCH"),
-        ];
-        for (method, headers, expected) in [
-            ("PATCH", &[("Authorization", "Bearer one")][..], Ok(())),
-            ("PATCH", &[("Authorization", "bearer  two")], Ok(())),
-            ("PATCH", &[("Authorization", "Bearer onE")], Err(Wrong)),
-            ("PATCH", &[("Authorization", "Bearer on")], Err(Wrong)),
-            (
-                "PATCH",
-                &[("Authorization", "Bearer # of the app")],
-                Err(Wrong),
-            ),
-            ("PATCH", &[("Authorization", "Bearer ")], Err(Missing)),
-            ("PATCH", &[("Authorization", "Basic one")], Err(Missing)),
-            ("PATCH", &[("Authorization", "Bear")], Err(Missing)),
-            ("PATCH", &[], Err(Missing)),
-            ("OPTIONS", &[], Err(Missing)),
-            ("OPTIONS", &preflight, Ok(())),
-            ("PATCH", &preflight, Err(Missing)),
-            (
-                "PATCH",
-                &[
-                    ("Authorization", "Bearer one"),
-                    ("Authorization", "Bearer x"),
-                ],
-                Err(Missing),
-            ),
-            (
-                "OPTIONS",
-                &[
-                    preflight[0],
-                    preflight[1],
-                    ("X-HTTP-Method-Override", "DELETE"),
-                ],
-                Err(Missing),
-            ),
+        for (authorization, expected) in [
+            (&["Bearer one"][..], Ok(())),
+            (&["bearer  two"], Ok(())),
+            (&["Bearer onE"], Err(Wrong)),
+            (&["Bearer on"], Err(Wrong)),
+            (&["Bearer # of the app"], Err(Wrong)),
+            (&["Bearer "], Err(Missing)),
+            (&["Basic one"], Err(Missing)),
+            (&["Bear"], Err(Missing)),
+            (&[], Err(Missing)),
+            (&["Bearer one", "Bearer x"], Err(Missing)),
         ] {
-            let request = request(method, headers);
-            assert_eq!(tokens.check(&request), expected, "{method} {headers:?}");
+            let values = authorization
+                .iter()
+                .map(|value| HeaderValue::from_static(value));
+            let headers = values.map(|value| (AUTHORIZATION, value)).collect();
+            assert_eq!(tokens.check(&headers), expected, "{authorization:?}");
         }
     }
 

@@ -105,7 +105,10 @@ pub(super) fn list(store: &dyn ObjectStore, prefix: &Path) -> BoxStream<'static,
     let prefix = (!prefix.as_ref().is_empty()).then_some(prefix);
     let objects = store.list(prefix);
     objects
-        .map_ok(|object| Listed::new(object.location, object.size, object.last_modified.into()))
+        .map_ok(|object| Listed {
+            tag: object.e_tag,
+            ..Listed::new(object.location, object.size, object.last_modified.into())
+        })
         .boxed()
 }
 

@@ -232,7 +232,7 @@ impl Store {
             .take(PAGE)
             .map(|(path, stored)| {
                 let size = stored.bytes.len() as u64;
-                Listed::new(path.clone(), size, stored.modified)
+                Listed::new(path.clone(), size, stored.modified).tag(&stored.tag)
             })
             .collect();
         let last = page.get(PAGE - 1).map(|last| last.path.clone());

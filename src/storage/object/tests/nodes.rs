@@ -143,3 +143,54 @@ async fn a_store_that_can_makes_one_object_of_many_by_itself() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_id_that_is_used_again_is_cared_for_as_any_other() {
+    for (name, simulation) in simulations() {
+        let (one, two) = (small(&simulation), small(&simulation));
+        let upload = created(&one, 10).await;
+        patch(&one, &upload, content(10), AppendMode::Streaming)
+            .await
+            .unwrap();
+        for node in [&one, &two] {
+            let pending = node.pending().try_collect::<Vec<_>>().await.unwrap();
+            assert_eq!(pending, [], "{name}");
+        }
+        one.delete(&upload.id).await.unwrap();
+
+        let upload = created(&one, 4 * PART).await;
+        let first = content(2 * PART + 5);
+        let upload = patch(&one, &upload, first, AppendMode::Streaming)
+            .await
+            .unwrap();
+        let upload = one.load(&upload.id).await.unwrap();
+        simulation.advance(Duration::from_secs(25 * 3600));
+        let before = simulation.now() - Duration::from_secs(24 * 3600);
+        for node in [&one, &two] {
+            let pending = node.pending().try_collect::<Vec<_>>().await.unwrap();
+            assert_eq!(pending, std::slice::from_ref(&upload), "{name}");
+            node.reclaim(before).await.unwrap();
+        }
+        let rest = content(4 * PART).slice(2 * PART as usize + 5..);
+        let upload = patch(&one, &upload, rest, AppendMode::Streaming)
+            .await
+            .unwrap();
+        assert_eq!(read(&two, &upload).await, content(4 * PART), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_does_not_read_again_what_it_has_seen_finished() {
+    let simulation = s3();
+    let storage = small(&simulation);
+    let upload = created(&storage, 10).await;
+    patch(&storage, &upload, content(10), AppendMode::Streaming)
+        .await
+        .unwrap();
+    for reads in [1, 0, 0] {
+        simulation.reset_requests();
+        let pending = storage.pending().try_collect::<Vec<_>>().await.unwrap();
+        assert_eq!(pending, []);
+        assert_eq!(simulation.requests().get, reads);
+    }
+}
