@@ -119,10 +119,10 @@ impl Scope {
     ///
     /// let tus = TusService::new(MemoryStorage::new());
     /// let scope = tower_tus::actix::scope("/files", tus).forward_with(|request, extensions| {
-    ///     // Behind a proxy that sets the field itself.
-    ///     let client = request.headers().get("x-real-ip");
-    ///     if let Some(ip) = client.and_then(|ip| ip.to_str().ok()?.parse().ok()) {
-    ///         extensions.insert(RemoteAddr((ip, 0).into()));
+    ///     // Behind a proxy that sets the field itself, as in `x-real-address: 192.0.2.1:59395`.
+    ///     let address = request.headers().get("x-real-address");
+    ///     if let Some(address) = address.and_then(|address| address.to_str().ok()?.parse().ok()) {
+    ///         extensions.insert(RemoteAddr(address));
     ///     }
     /// });
     /// ```

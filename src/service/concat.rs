@@ -109,12 +109,14 @@ impl TusService {
     pub(super) fn join_waiting_for(&self, part: &Upload) {
         for joined in self.engine.waiting_for(&part.id) {
             let tus = self.unasked();
-            self.engine.tasks.spawn(async move {
+            let span = observe::background("join", &joined, None);
+            let joining = async move {
                 if let Ok(upload) = tus.load(&joined).await {
                     // Why it is not joined is logged where it is tried.
                     let _ = tus.join(upload, PATIENCE).await;
                 }
-            });
+            };
+            self.engine.tasks.spawn(joining.instrument(span));
         }
     }
 

@@ -88,7 +88,7 @@ impl TusService {
             } else if upload.stage == Stage::Finishing {
                 unfinished.push(upload);
             } else if upload.is_finished() && upload.announcement == Announcement::Due {
-                self.tell_again(&upload);
+                self.tell_again(&upload).await;
             }
         }
         // Only now parts may be released that a final upload has used.

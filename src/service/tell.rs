@@ -124,9 +124,19 @@ impl TusService {
     }
 
     /// Tells of a finish again that a crash has kept from being told, or that nobody has heard.
-    pub(super) fn tell_again(&self, upload: &Upload) {
-        if !self.engine.telling.is_at(upload) {
-            self.tell(EventKind::Finished, upload);
+    pub(super) async fn tell_again(&self, found: &Upload) {
+        // Whoever finishes it just now tells of it.
+        let Some(_claim) = self.engine.sessions.try_claim(&found.id) else {
+            return;
+        };
+        if self.engine.telling.is_at(found) {
+            return;
+        }
+        // It may have been told since it was found.
+        if let Ok(upload) = self.load(&found.id).await
+            && is_due(&upload)
+        {
+            self.tell(EventKind::Finished, &upload);
         }
     }
 
@@ -205,7 +215,7 @@ impl TusService {
             // What else there is to be told of the upload does not wait for whoever reads events.
             Some(receipt) => {
                 let held = Held::new(self.clone(), notice);
-                self.engine.tasks.spawn(async move {
+                let dealing = async move {
                     let received = tokio::select! {
                         biased;
                         received = receipt => received.is_ok(),
@@ -214,7 +224,8 @@ impl TusService {
                     if received {
                         held.tus.announced(&held.notice).await;
                     }
-                });
+                };
+                self.engine.tasks.spawn(dealing.in_current_span());
             }
         }
     }

@@ -5,7 +5,10 @@ mod runtimes;
 #[cfg(feature = "metrics")]
 mod takeovers;
 
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
@@ -17,8 +20,11 @@ use tower::{BoxError, Service};
 
 use super::*;
 use crate::{
-    protocol::header::{TUS_RESUMABLE, UPLOAD_LENGTH, UPLOAD_OFFSET},
-    storage::MemoryStorage,
+    protocol::{
+        Announcement,
+        header::{TUS_RESUMABLE, UPLOAD_LENGTH, UPLOAD_OFFSET},
+    },
+    storage::{MemoryStorage, Storage},
 };
 
 async fn call<B>(tus: &TusService, request: Request<B>) -> Response<TusBody>
@@ -186,6 +192,34 @@ async fn a_panic_in_a_body_is_a_500_of_its_own_request() {
     let pieces = [Ok(Bytes::from_static(b"abc"))];
     let response = call(&tus, patch(&url, 0, stream::iter(pieces))).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
+}
+
+/// A pass of `recover` takes its time, and what it has read may be old by then.
+#[tokio::test]
+async fn a_finish_that_was_told_since_it_was_found_is_not_told_again() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    let storage = MemoryStorage::new();
+    let tus = TusService::new(storage.clone()).on_finish(move |_| {
+        count.fetch_add(1, Relaxed);
+        std::future::ready(Ok(()))
+    });
+    let url = created(&tus, 3).await;
+    let pieces = [Ok(Bytes::from_static(b"abc"))];
+    let response = call(&tus, patch(&url, 0, stream::iter(pieces))).await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    let id = url.rsplit('/').next().unwrap().parse().unwrap();
+    let found = loop {
+        let mut upload = storage.load(&id).await.unwrap();
+        if upload.announcement == Announcement::None {
+            upload.announcement = Announcement::Due;
+            break upload;
+        }
+        tokio::task::yield_now().await;
+    };
+    tus.tell_again(&found).await;
+    tus.shutdown().await;
+    assert_eq!(told.load(Relaxed), 1);
 }
 
 #[test]

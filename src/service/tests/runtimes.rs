@@ -1,9 +1,6 @@
 //! A service may outlive the runtime of a request: each worker of actix-web has one of its own.
 
-use std::{
-    future::pending,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-};
+use std::future::pending;
 
 use tokio::{runtime::Runtime, time};
 
