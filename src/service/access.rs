@@ -24,9 +24,10 @@ impl TusService {
         if self.config.owner.is_none() && !self.config.hooks.wants(Hook::Authorize) {
             return Ok(());
         }
-        let upload = match subject(operation, path) {
-            Some(id) => self.glance(&id).await?,
-            None => None,
+        let upload = match (operation, subject(operation, path)) {
+            (Operation::Append(append), _) => self.glance(&append.id).await?,
+            (_, Some(id)) => self.there(&id).await?,
+            (_, None) => None,
         };
         let asked = upload.is_some();
         // To others it does not exist.
@@ -66,7 +67,7 @@ impl TusService {
         let Some(id) = self.engine.joined.find(concat) else {
             return Ok(false);
         };
-        let Some(upload) = self.own(self.glance(&id).await?, request)? else {
+        let Some(upload) = self.own(self.there(&id).await?, request)? else {
             return Ok(false);
         };
         let access = Access::new(operation, request, Some(&upload));
@@ -81,7 +82,7 @@ impl TusService {
         parts: HashSet<&UploadId>,
     ) -> Result<(), Error> {
         for id in parts {
-            let part = self.own(self.glance(id).await?, request)?;
+            let part = self.own(self.there(id).await?, request)?;
             let part = part.ok_or(Error::Part(PartError::NotFound))?;
             let access = Access::new(operation, request, Some(&part));
             self.config.hooks.authorize(&access).await?;
@@ -113,15 +114,19 @@ impl TusService {
         Ok(upload.filter(|upload| upload.owner == requester))
     }
 
-    /// An upload as it was lately; whose it is does not change.
+    /// An upload as it was lately, for who writes to it: the storage notices if it is another one by now.
     async fn glance(&self, id: &UploadId) -> Result<Option<Upload>, Error> {
         match self.recall(id) {
             Some(upload) => Ok(Some(upload)),
-            None => match self.load(id).await {
-                Ok(upload) => Ok(Some(upload)),
-                Err(Error::NotFound) => Ok(None),
-                Err(error) => Err(error),
-            },
+            None => self.there(id).await,
+        }
+    }
+
+    async fn there(&self, id: &UploadId) -> Result<Option<Upload>, Error> {
+        match self.load(id).await {
+            Ok(upload) => Ok(Some(upload)),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

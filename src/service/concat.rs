@@ -5,6 +5,7 @@ use tracing::Instrument;
 
 use super::{
     ConcatParts, TusService,
+    announce::is_same,
     engine::refusal,
     maintain::give_turns,
     observe,
@@ -48,17 +49,30 @@ impl TusService {
         match self.join(upload.clone(), PATIENCE).await {
             Ok(joined) => Ok(joined),
             Err(refusal) => {
-                // A client that is refused never learns the URL.
-                let _ = self.remove(&upload, EventKind::Terminated).await;
+                self.discard(&upload).await;
                 Err(refusal)
             }
+        }
+    }
+
+    /// Removes a final upload whose creation is refused: its client never learns the URL. It stays if somebody
+    /// else has joined it meanwhile.
+    async fn discard(&self, upload: &Upload) {
+        let takeover = Takeover::Always(Error::Superseded);
+        if let Ok(_claim) = self.claim(&upload.id, takeover).await
+            && let Ok(now) = self.load(&upload.id).await
+            && is_same(&now, upload)
+            && !now.is_finished()
+        {
+            // What goes wrong is logged.
+            let _ = self.remove(&now, EventKind::Terminated).await;
         }
     }
 
     /// A final upload was not made, and waits for nothing; one that has its id may do so.
     async fn forget_final(&self, upload: &Upload, error: &Error) {
         let other = match error {
-            Error::IdTaken => self.load(&upload.id).await.ok(),
+            Error::IdTaken => self.engine.storage.load(&upload.id).await.ok(),
             _ => None,
         };
         self.engine.stop_waiting(upload);
@@ -173,11 +187,17 @@ impl TusService {
     }
 
     async fn join_claimed(&self, id: &UploadId) -> Result<(Upload, Reply), Refusal> {
-        let mut upload = self.load(id).await?;
+        let loaded = self.load(id).await.inspect_err(|error| {
+            if *error == Error::NotFound {
+                self.engine.forget_waiting(id);
+            }
+        });
+        let mut upload = loaded?;
         let Kind::Final(concat) = upload.kind.clone() else {
             return Ok((upload, Reply::default()));
         };
         if upload.is_finished() {
+            self.engine.forget_waiting(id);
             return Ok((upload, Reply::default()));
         }
         let parts = self.load_parts(&concat).await?;
@@ -227,7 +247,7 @@ impl TusService {
         // Right after a start others may wait for it that are not known yet.
         self.engine.known.cancelled().await;
         if let Ok(upload) = self.load(part).await {
-            self.remove_joined(&upload).await;
+            self.release(&upload).await;
         }
     }
 

@@ -164,7 +164,9 @@ impl TusService {
             Ok(reply) => Ok((upload, reply)),
             Err(refusal) => {
                 // A client that is refused never learns the URL. What goes wrong is logged.
-                let _ = self.remove(&upload, EventKind::Terminated).await;
+                if claim.is_ok() {
+                    let _ = self.remove(&upload, EventKind::Terminated).await;
+                }
                 Err(refusal.error.into())
             }
         }

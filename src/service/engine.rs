@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     TusService,
+    announce::Announcements,
     joined::Joined,
     ledger::Ledger,
     observe,
@@ -39,10 +40,13 @@ pub(super) struct Engine {
     pub(super) joined: Joined,
     pub(super) bus: Bus,
     pub(super) telling: Telling,
+    pub(super) announcements: Announcements,
     pub(super) ledger: Ledger,
     writers: AtomicUsize,
     /// The final uploads that wait for a part.
     waiting: Mutex<HashMap<UploadId, Vec<UploadId>>>,
+    /// Uploads that a crash left behind, and that nobody has tried to put in place yet.
+    unplaced: Mutex<HashSet<UploadId>>,
     /// The complete uploads whose finish the application has refused for good.
     vetoed: Mutex<HashSet<UploadId>>,
 }
@@ -59,6 +63,8 @@ impl Engine {
             joined: Joined::default(),
             bus: Bus::default(),
             telling: Telling::default(),
+            announcements: Announcements::default(),
+            unplaced: Mutex::default(),
             ledger: Ledger::default(),
             writers: AtomicUsize::new(0),
             waiting: Mutex::default(),
@@ -109,6 +115,23 @@ impl Engine {
     /// Whether nobody but a client should try to finish an upload.
     pub(super) fn is_vetoed(&self, id: &UploadId) -> bool {
         self.vetoed().contains(id)
+    }
+
+    pub(super) fn unplaced(&self) -> MutexGuard<'_, HashSet<UploadId>> {
+        self.unplaced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All final uploads that wait for parts.
+    pub(super) fn waiting_finals(&self) -> HashSet<UploadId> {
+        self.waiting().values().flatten().cloned().collect()
+    }
+
+    /// A final upload is no more, or has its parts.
+    pub(super) fn forget_waiting(&self, joined: &UploadId) {
+        self.waiting().retain(|_, finals| {
+            finals.retain(|id| id != joined);
+            !finals.is_empty()
+        });
     }
 
     pub(super) fn vetoed(&self) -> MutexGuard<'_, HashSet<UploadId>> {
@@ -162,7 +185,7 @@ impl TusService {
         Some(self.as_offered(upload))
     }
 
-    fn as_offered(&self, mut upload: Upload) -> Upload {
+    pub(super) fn as_offered(&self, mut upload: Upload) -> Upload {
         if !self.config.offer.offers(Extension::Expiration) {
             // Nobody is told, so nothing expires.
             upload.lifetime = None;

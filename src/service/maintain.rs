@@ -8,11 +8,11 @@ use futures::{StreamExt, stream};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-use super::{TusService, config::Config, engine::Engine, observe};
+use super::{TusService, announce::is_untold, config::Config, engine::Engine, observe};
 use crate::{
     hooks::EventKind,
-    protocol::{Announcement, Extension, Stage, Upload},
-    storage::Result,
+    protocol::{Extension, Stage, Upload, UploadId},
+    storage::{self, Result},
 };
 
 /// What a sweep removed, or would remove.
@@ -75,6 +75,7 @@ impl TusService {
     /// Finds what is still to be put in place, and to be told.
     async fn survey(&self) -> Result<Vec<Upload>> {
         let mut unfinished = Vec::new();
+        let mut waiting = self.engine.waiting_finals();
         let mut uploads = self.engine.storage.pending();
         let mut seen = 0;
         while let Some(upload) = uploads.next().await {
@@ -84,10 +85,11 @@ impl TusService {
             };
             if upload.is_pending_final() {
                 self.engine.wait_for(&upload);
+                waiting.remove(&upload.id);
                 unfinished.push(upload);
             } else if upload.stage == Stage::Finishing {
                 unfinished.push(upload);
-            } else if upload.is_finished() && upload.announcement == Announcement::Due {
+            } else if is_untold(&upload) {
                 self.tell_again(&upload).await;
             }
         }
@@ -95,17 +97,35 @@ impl TusService {
         self.engine.known.cancel();
         let left: HashSet<_> = unfinished.iter().map(|upload| &upload.id).collect();
         self.engine.vetoed().retain(|id| left.contains(id));
+        let ids = unfinished.iter().map(|upload| upload.id.clone());
+        self.engine.unplaced().extend(ids);
+        self.forget_joined(waiting).await;
+        self.remove_all_released().await;
         Ok(unfinished)
+    }
+
+    /// Final uploads that were not found: another node may have joined or removed them.
+    async fn forget_joined(&self, finals: HashSet<UploadId>) {
+        for id in finals {
+            match self.engine.storage.load(&id).await {
+                Ok(upload) if upload.is_pending_final() => {}
+                Ok(_) | Err(storage::Error::NotFound(_)) => self.engine.forget_waiting(&id),
+                Err(error) => log(&error),
+            }
+        }
     }
 
     /// Several at once: each may wait for the application.
     async fn put_in_place(&self, unfinished: Vec<Upload>) {
-        let placing = stream::iter(unfinished).for_each_concurrent(AT_ONCE, async |upload| {
-            if self.engine.is_vetoed(&upload.id) {
-                return;
+        let stop = self.engine.stop.clone().cancelled_owned();
+        let unfinished = stream::iter(unfinished).take_until(stop);
+        let placing = unfinished.for_each_concurrent(AT_ONCE, async |upload| {
+            let id = upload.id.clone();
+            if !self.engine.is_vetoed(&id) {
+                let span = observe::background("recover", &id, None);
+                self.end(upload).instrument(span).await;
             }
-            let span = observe::background("recover", &upload.id, None);
-            self.end(upload).instrument(span).await;
+            self.engine.unplaced().remove(&id);
         });
         placing.await;
     }
@@ -165,7 +185,7 @@ impl TusService {
             let Ok(upload) = upload.inspect_err(log) else {
                 continue;
             };
-            if self.is_due(&upload) && self.expire(&upload, sweep).await {
+            if self.may_expire(&upload) && self.expire(&upload, sweep).await {
                 swept.uploads += 1;
                 swept.bytes += upload.offset;
             }
@@ -178,12 +198,14 @@ impl TusService {
         Ok(swept)
     }
 
-    /// Parts that a final upload waits for stay, for as long as it does; and what is to be told, until it is.
-    fn is_due(&self, upload: &Upload) -> bool {
+    /// Parts that a final upload waits for stay, for as long as it does; what is to be told, until it is; and
+    /// what a crash left behind, until somebody has tried to put it in place.
+    fn may_expire(&self, upload: &Upload) -> bool {
         self.config.offer.offers(Extension::Expiration)
             && upload.is_expired(SystemTime::now())
             && !self.engine.is_waited_for(&upload.id)
-            && !self.is_untold(upload)
+            && !self.stays_untold(upload)
+            && !self.engine.unplaced().contains(&upload.id)
     }
 
     /// Removes an expired upload, unless somebody writes to it, or has just done so.
@@ -246,6 +268,6 @@ pub(super) async fn give_turns(seen: &mut usize) {
     }
 }
 
-fn log(error: &crate::storage::Error) {
+fn log(error: &storage::Error) {
     tracing::error!(%error, "the storage failed");
 }

@@ -1,6 +1,7 @@
 //! The tower service: [`TusService`].
 
 mod access;
+mod announce;
 mod append;
 mod body;
 mod chain;

@@ -265,7 +265,13 @@ impl<'p> Pump<'p> {
     /// They are committed, and the newcomer is told of them.
     async fn answer(&mut self, ask: Ask, body: &mut RequestBody) -> Result<(), End> {
         if ask.takes_over(self.reach()..=self.reach()) {
-            return Err(End::Refused(ask.reason()));
+            return Err(match ask.reason() {
+                // Too late: only the end of the body is still to come.
+                Error::Rejected(_) if self.upload.length.known() == Some(self.reach()) => {
+                    End::Complete
+                }
+                reason => End::Refused(reason),
+            });
         }
         if ask.takes_over(self.visible()..=self.reach()) {
             if let Ok(piece) = timeout(QUIET, body.next()).await {

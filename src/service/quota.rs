@@ -1,14 +1,15 @@
 //! Holding owners to their limits.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::{StreamExt, stream};
-use tokio::time::timeout;
+use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
     OwnerLimits, TusService,
-    ledger::{Reservation, Survey, Which},
+    ledger::{Holding, Reservation, Survey, Which},
     maintain::give_turns,
+    turn::Taken,
 };
 use crate::{
     protocol::{Error, Owner, Upload},
@@ -74,7 +75,7 @@ impl TusService {
     /// An upload is stored like this.
     pub(super) fn note(&self, upload: &Upload) {
         if let (Some(owner), Some(own)) = (&upload.owner, &self.config.owner_limits) {
-            let holding = own.holding(upload, &self.config.offer.limits);
+            let holding = self.holding(upload.clone(), own);
             self.engine.ledger.note(owner, &upload.id, holding);
         }
     }
@@ -89,48 +90,44 @@ impl TusService {
     /// Waits until all uploads have been counted once, and has them counted again if that is long ago.
     async fn counted(&self) -> Result<(), Error> {
         let ledger = &self.engine.ledger;
-        if ledger.is_counted() && !ledger.counts.is_due(COUNT_EVERY) {
+        if ledger.is_counted() {
+            if let Some(turn) = ledger.counts.try_take(COUNT_EVERY) {
+                drop(self.look(turn, self.unasked().count()));
+            }
             return Ok(());
         }
-        let tus = self.unasked();
-        let counting = self.look(async move { tus.count().await });
-        if !ledger.is_counted() {
-            counting.await;
-        }
+        let counting = async {
+            if let Some(turn) = ledger.counts.take(RETRY).await {
+                let _ = self.look(turn, self.unasked().count()).await;
+            }
+        };
+        // A count that takes longer goes on; who waits for its turn leaves nothing behind.
+        let _ = timeout(PATIENCE, counting).await;
         match ledger.is_counted() {
             true => Ok(()),
             false => Err(Error::Uncounted),
         }
     }
 
-    async fn count(&self) {
-        let Some(own) = &self.config.owner_limits else {
-            return;
-        };
-        let ledger = &self.engine.ledger;
-        let every = match ledger.is_counted() {
-            true => COUNT_EVERY,
-            false => RETRY,
-        };
-        let count = async {
-            let survey = ledger.survey();
+    async fn count(self) -> storage::Result<()> {
+        if let Some(own) = &self.config.owner_limits {
+            let survey = self.engine.ledger.survey();
             self.see_all(&survey, own).await?;
             survey.complete();
-            Ok(())
-        };
-        ledger.counts.take(every, count).await;
+        }
+        Ok(())
     }
 
     async fn see_all(&self, survey: &Survey<'_>, own: &OwnerLimits) -> storage::Result<()> {
-        let limits = &self.config.offer.limits;
         let mut uploads = self.engine.storage.list();
         let mut seen = 0;
         while let Some(upload) = uploads.next().await {
             give_turns(&mut seen).await;
             match upload {
                 Ok(upload) => {
-                    if let Some(owner) = &upload.owner {
-                        survey.see(owner, &upload.id, own.holding(&upload, limits));
+                    if let Some(owner) = upload.owner.clone() {
+                        let id = upload.id.clone();
+                        survey.see(&owner, &id, self.holding(upload, own));
                     }
                 }
                 // Nobody knows whose it is, and nobody ever will.
@@ -149,21 +146,25 @@ impl TusService {
             return;
         };
         let (tus, owner) = (self.unasked(), owner.clone());
-        let check = async move { turn.take(CHECK_EVERY, tus.see_each(&owner, which)).await };
-        self.look(check).await;
+        let checking = async {
+            if let Some(turn) = turn.take(CHECK_EVERY).await {
+                let check = async move { tus.see_each(&owner, which).await };
+                let _ = self.look(turn, check).await;
+            }
+        };
+        let _ = timeout(PATIENCE, checking).await;
     }
 
     async fn see_each(&self, owner: &Owner, which: Which) -> storage::Result<()> {
         let Some(own) = &self.config.owner_limits else {
             return Ok(());
         };
-        let limits = &self.config.offer.limits;
         let survey = &self.engine.ledger.survey();
         let uploads = self.engine.ledger.uploads(owner, which);
         let see = |id| async move {
             match self.engine.storage.load(&id).await {
                 Ok(upload) if upload.owner.as_ref() == Some(owner) => {
-                    survey.see(owner, &id, own.holding(&upload, limits));
+                    survey.see(owner, &id, self.holding(upload, own));
                 }
                 // The id may be somebody else's by now.
                 Ok(_) | Err(storage::Error::NotFound(_)) => survey.see(owner, &id, None),
@@ -176,24 +177,29 @@ impl TusService {
         Ok(())
     }
 
-    /// Looks at what is stored, in a task of its own. Gives up waiting for it after a while.
-    fn look(&self, look: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> {
+    /// Looks at what is stored, in a task of its own. What it finds is in the books.
+    fn look(
+        &self,
+        turn: Taken,
+        look: impl Future<Output = storage::Result<()>> + Send + 'static,
+    ) -> JoinHandle<Option<()>> {
         let stop = self.engine.stop.clone();
-        let looking = self
-            .engine
-            .tasks
-            .spawn(async move { stop.run_until_cancelled(look).await });
-        async {
-            // It shows in the books.
-            let _ = timeout(PATIENCE, looking).await;
+        let looking = async move { stop.run_until_cancelled(turn.look(look)).await };
+        self.engine.tasks.spawn(looking)
+    }
+
+    /// What an upload counts, if it does: not once it has expired.
+    fn holding(&self, upload: Upload, own: &OwnerLimits) -> Option<Holding> {
+        let upload = self.as_offered(upload);
+        match upload.is_expired(SystemTime::now()) {
+            true => None,
+            false => own.holding(&upload, &self.config.offer.limits),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
     use crate::{
         protocol::{Concat, Kind, Length, header::UPLOAD_LENGTH},
@@ -249,9 +255,12 @@ mod tests {
     async fn a_count_that_takes_long_is_waited_for_only_so_long() {
         let tus = node(&MemoryStorage::new());
         let ledger = &tus.engine.ledger;
-        let mut counting = Box::pin(ledger.counts.take(RETRY, std::future::pending()));
+        let turn = ledger.counts.take(RETRY).await.unwrap();
+        let mut counting = Box::pin(turn.look(std::future::pending()));
         assert!(futures::poll!(&mut counting).is_pending());
         assert_eq!(register(&tus, "a", 1).await, Err(Error::Uncounted));
+        // Nobody is left who waits for it.
+        assert!(tus.engine.tasks.is_empty());
         drop(counting);
         register(&tus, "a", 1).await.unwrap();
     }

@@ -1,7 +1,7 @@
 //! Telling the application what has happened, in the background.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -14,11 +14,10 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::{TusService, chain::Told, observe};
+use super::{TusService, announce::is_untold, chain::Told, observe};
 use crate::{
-    hooks::{EventId, EventKind, Hook, Notice},
-    protocol::{Announcement, Upload, UploadId},
-    storage,
+    hooks::{EventKind, Hook, Notice},
+    protocol::{Upload, UploadId},
 };
 
 /// What is still to be told. Each upload has its own order.
@@ -26,10 +25,6 @@ use crate::{
 pub(super) struct Telling {
     queues: Mutex<HashMap<UploadId, VecDeque<Item>>>,
     waiting: AtomicUsize,
-    /// Finishes that subscribers have not dealt with yet.
-    held: Mutex<HashSet<EventId>>,
-    /// Finishes of parts that are to be removed once they are told.
-    released: Mutex<HashSet<EventId>>,
     /// How many hooks are told at once.
     turns: Semaphore,
 }
@@ -38,7 +33,7 @@ pub(super) struct Telling {
 struct Item {
     kind: EventKind,
     notice: Notice,
-    /// Comes when a subscriber has dealt with the event.
+    /// Comes when all subscribers have dealt with the event.
     receipt: Option<oneshot::Receiver<()>>,
 }
 
@@ -49,16 +44,11 @@ const TURNS: usize = 1_024;
 /// later.
 const WAITING: usize = 1 << 16;
 
-/// How often an upload may change between being read and being marked as announced.
-const ATTEMPTS: usize = 5;
-
 impl Default for Telling {
     fn default() -> Self {
         Self {
             queues: Mutex::default(),
             waiting: AtomicUsize::new(0),
-            held: Mutex::default(),
-            released: Mutex::default(),
             turns: Semaphore::new(TURNS),
         }
     }
@@ -67,7 +57,7 @@ impl Default for Telling {
 impl TusService {
     /// Tells subscribers and hooks what has happened to an upload. Waits for nobody.
     pub(super) fn tell(&self, kind: EventKind, upload: &Upload) {
-        let receipt = match kind == EventKind::Finished && is_due(upload) {
+        let receipt = match kind == EventKind::Finished && is_untold(upload) {
             true => self.engine.bus.send_for_receipt(kind, upload),
             false => {
                 self.engine.bus.send(kind, upload);
@@ -84,59 +74,6 @@ impl TusService {
                 notice,
                 receipt,
             });
-        }
-    }
-
-    /// Whether anybody wants to know when an upload is finished.
-    pub(super) fn announcement(&self) -> Announcement {
-        let wanted = self.config.hooks.wants(Hook::PostFinish) || self.engine.bus.has_subscribers();
-        match wanted {
-            true => Announcement::Due,
-            false => Announcement::None,
-        }
-    }
-
-    /// Whether somebody is still to be told that an upload is finished.
-    pub(super) fn is_untold(&self, upload: &Upload) -> bool {
-        is_due(upload) && self.announcement() == Announcement::Due
-    }
-
-    /// Removes a part that was joined, unless another final upload waits for it; one whose finish is still to
-    /// be told, after that.
-    pub(super) async fn remove_joined(&self, part: &Upload) {
-        if self.engine.is_waited_for(&part.id) {
-            return;
-        }
-        let finish = finish_of(part);
-        if self.is_untold(part) {
-            self.engine.telling.released().insert(finish.clone());
-            // It may have been told just now.
-            let told = match self.load(&part.id).await {
-                Ok(now) => !self.is_untold(&now),
-                Err(_) => false,
-            };
-            if !told || !self.engine.telling.released().remove(&finish) {
-                return;
-            }
-        }
-        // What goes wrong is logged; it is removed when it expires.
-        let _ = self.remove(part, EventKind::Terminated).await;
-    }
-
-    /// Tells of a finish again that a crash has kept from being told, or that nobody has heard.
-    pub(super) async fn tell_again(&self, found: &Upload) {
-        // Whoever finishes it just now tells of it.
-        let Some(_claim) = self.engine.sessions.try_claim(&found.id) else {
-            return;
-        };
-        if self.engine.telling.is_at(found) {
-            return;
-        }
-        // It may have been told since it was found.
-        if let Ok(upload) = self.load(&found.id).await
-            && is_due(&upload)
-        {
-            self.tell(EventKind::Finished, &upload);
         }
     }
 
@@ -178,19 +115,11 @@ impl TusService {
                 telling.waiting.fetch_add(1, Relaxed);
             }
         }
-        let tus = self.clone();
+        // Made before the task is: a runtime that ends may drop it before it has begun.
+        let queue = Queue::new(self.clone(), id);
         self.engine
             .tasks
-            .spawn(async move { tus.tell_all(id).await });
-    }
-
-    /// Tells of one upload what there is to be told, in its order.
-    async fn tell_all(&self, id: UploadId) {
-        let mut queue = self.engine.telling.queue(id);
-        while let Some(item) = queue.next() {
-            let span = observe::background("tell", &queue.id, item.notice.request.as_deref());
-            self.deliver(item).instrument(span).await;
-        }
+            .spawn(async move { queue.tell_all().await });
     }
 
     async fn deliver(&self, item: Item) {
@@ -203,61 +132,10 @@ impl TusService {
         let turn = self.engine.telling.turns.acquire().await;
         let told = self.config.hooks.tell(hook, &notice).await;
         drop(turn);
-        if let Told::Stop(rejection) = told {
-            self.stop(&notice.upload.id, rejection).await;
-            return;
-        }
-        if kind != EventKind::Finished || !is_due(&notice.upload) || told != Told::All {
-            return;
-        }
-        match receipt {
-            None => self.announced(&notice).await,
-            // What else there is to be told of the upload does not wait for whoever reads events.
-            Some(receipt) => {
-                let held = Held::new(self.clone(), notice);
-                let dealing = async move {
-                    let received = tokio::select! {
-                        biased;
-                        received = receipt => received.is_ok(),
-                        () = held.tus.engine.stop.cancelled() => false,
-                    };
-                    if received {
-                        held.tus.announced(&held.notice).await;
-                    }
-                };
-                self.engine.tasks.spawn(dealing.in_current_span());
-            }
-        }
-    }
-
-    /// All were told: takes the mark away, and the upload too if it is not needed any more.
-    async fn announced(&self, notice: &Notice) {
-        self.take_mark(notice).await;
-        if self.engine.telling.released().remove(&notice.id) {
-            self.remove_joined(&notice.upload).await;
-        }
-    }
-
-    async fn take_mark(&self, notice: &Notice) {
-        let (storage, id) = (&self.engine.storage, &notice.upload.id);
-        for _ in 0..ATTEMPTS {
-            let marked = async {
-                let mut upload = storage.load(id).await?;
-                // An id may be another upload's by now.
-                if !is_due(&upload) || finish_of(&upload) != notice.id {
-                    return Ok(());
-                }
-                upload.announcement = Announcement::None;
-                storage.update(&upload).await.map(drop)
-            };
-            match marked.await {
-                Err(storage::Error::Conflict(_) | storage::Error::Locked(_)) => {}
-                Ok(()) | Err(storage::Error::NotFound(_)) => return,
-                Err(error) => {
-                    tracing::warn!(%id, %error, "it will be announced once more");
-                    return;
-                }
-            }
+        match told {
+            Told::Stop(rejection) => self.stop(&notice.upload, rejection).await,
+            Told::All if kind == EventKind::Finished => self.finish_told(notice, receipt).await,
+            Told::All | Told::NotAll => {}
         }
     }
 }
@@ -266,20 +144,37 @@ impl TusService {
 ///
 /// A runtime that ends drops the task that does. What it has not told is forgotten then, so that the next
 /// thing starts another task; what is kept with the upload is told by that.
-struct Queue<'t> {
-    telling: &'t Telling,
+struct Queue {
+    tus: TusService,
     id: UploadId,
     ended: bool,
 }
 
-impl Queue<'_> {
+impl Queue {
+    fn new(tus: TusService, id: UploadId) -> Self {
+        Self {
+            tus,
+            id,
+            ended: false,
+        }
+    }
+
+    /// Tells of one upload what there is to be told, in its order.
+    async fn tell_all(mut self) {
+        while let Some(item) = self.next() {
+            let span = observe::background("tell", &self.id, item.notice.request.as_deref());
+            self.tus.deliver(item).instrument(span).await;
+        }
+    }
+
     /// The next thing to be told; when there is none, the queue ends.
     fn next(&mut self) -> Option<Item> {
-        let mut queues = self.telling.queues();
+        let telling = &self.tus.engine.telling;
+        let mut queues = telling.queues();
         let item = queues.get_mut(&self.id)?.pop_front();
         match item {
             Some(_) => {
-                self.telling.waiting.fetch_sub(1, Relaxed);
+                telling.waiting.fetch_sub(1, Relaxed);
             }
             None => {
                 queues.remove(&self.id);
@@ -290,70 +185,27 @@ impl Queue<'_> {
     }
 }
 
-impl Drop for Queue<'_> {
+impl Drop for Queue {
     fn drop(&mut self) {
         // One that has ended may be another task's by now.
         if !self.ended
-            && let Some(untold) = self.telling.queues().remove(&self.id)
+            && let telling = &self.tus.engine.telling
+            && let Some(untold) = telling.queues().remove(&self.id)
         {
-            self.telling.waiting.fetch_sub(untold.len(), Relaxed);
+            telling.waiting.fetch_sub(untold.len(), Relaxed);
         }
-    }
-}
-
-/// A finish that subscribers have, and that is told to nobody else until this is dropped.
-struct Held {
-    tus: TusService,
-    notice: Notice,
-}
-
-impl Held {
-    fn new(tus: TusService, notice: Notice) -> Self {
-        tus.engine.telling.held().insert(notice.id.clone());
-        Self { tus, notice }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.tus.engine.telling.held().remove(&self.notice.id);
     }
 }
 
 impl Telling {
-    fn queue(&self, id: UploadId) -> Queue<'_> {
-        Queue {
-            telling: self,
-            id,
-            ended: false,
-        }
-    }
-
-    /// Whether the finish of an upload is being told, or dealt with.
-    fn is_at(&self, upload: &Upload) -> bool {
-        self.queues().contains_key(&upload.id) || self.held().contains(&finish_of(upload))
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashSet<EventId>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn released(&self) -> MutexGuard<'_, HashSet<EventId>> {
-        self.released.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether something is being told of an upload.
+    pub(super) fn is_at(&self, id: &UploadId) -> bool {
+        self.queues().contains_key(id)
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<UploadId, VecDeque<Item>>> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether an upload is finished, and that is still to be told.
-fn is_due(upload: &Upload) -> bool {
-    upload.is_finished() && upload.announcement == Announcement::Due
-}
-
-fn finish_of(upload: &Upload) -> EventId {
-    EventId::new(EventKind::Finished, upload)
 }
 
 /// Tells now and then how much of a body has come.

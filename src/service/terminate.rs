@@ -1,4 +1,6 @@
-use super::{TusService, engine::refusal, handle::Answer, observe, session::Takeover};
+use super::{
+    TusService, announce::is_same, engine::refusal, handle::Answer, observe, session::Takeover,
+};
 use crate::{
     hooks::{EventKind, Hook, Rejection, Termination},
     protocol::{Error, Outcome, Reply, Upload, UploadId},
@@ -35,12 +37,17 @@ impl TusService {
     }
 
     /// Ends an upload of which the application wants no more, with what it says to whoever writes.
-    pub(super) async fn stop(&self, id: &UploadId, rejection: Rejection) {
+    pub(super) async fn stop(&self, unwanted: &Upload, rejection: Rejection) {
+        let id = &unwanted.id;
         let stopped = async {
+            // An id may be another upload's by now: before anybody is disturbed, and afterwards.
+            if !is_same(&self.load(id).await?, unwanted) {
+                return Ok(());
+            }
             let takeover = Takeover::Always(rejection.into());
             let _claim = self.claim(id, takeover).await?;
             let upload = self.load(id).await?;
-            if upload.is_complete() {
+            if upload.is_complete() || !is_same(&upload, unwanted) {
                 return Ok(());
             }
             self.remove(&upload, EventKind::Terminated).await?;
@@ -48,8 +55,8 @@ impl TusService {
             Ok(())
         };
         match stopped.await {
-            // It came to its end by itself.
-            Ok(()) | Err(Error::NotFound | Error::Finishing) => {}
+            Ok(()) | Err(Error::NotFound) => {}
+            // Whoever has it may be finishing it. If bytes go on coming, the hook is told of them.
             Err(error) => tracing::warn!(%id, %error, "an upload could not be stopped"),
         }
     }

@@ -1,6 +1,7 @@
 //! What cannot be brought about over a socket: bodies whose frames and errors come at chosen moments.
 
 mod lazy;
+mod left_behind;
 mod runtimes;
 #[cfg(feature = "metrics")]
 mod takeovers;

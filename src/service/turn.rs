@@ -1,12 +1,20 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::Instant,
+};
 
 use crate::storage;
 
 /// Lets one look at what is stored at a time, and none for a while afterwards.
 #[derive(Debug, Default)]
-pub(super) struct Turn(Mutex<Option<Look>>);
+pub(super) struct Turn(Arc<Mutex<Option<Look>>>);
+
+/// Whose turn it is. Dropping it lets the next one look.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Taken(OwnedMutexGuard<Option<Look>>);
 
 /// A look that is over.
 #[derive(Debug)]
@@ -19,16 +27,24 @@ struct Look {
 const REST: u32 = 20;
 
 impl Turn {
-    /// Looks, unless somebody has lately. Waits for whoever does just now.
-    pub(super) async fn take(
-        &self,
-        every: Duration,
-        look: impl Future<Output = storage::Result<()>>,
-    ) {
-        let mut last = self.0.lock().await;
-        if last.as_ref().is_some_and(|last| !last.is_old(every)) {
-            return;
-        }
+    /// Waits for whoever looks just now. `None` if somebody has lately. Cancel-safe.
+    pub(super) async fn take(&self, every: Duration) -> Option<Taken> {
+        Taken::if_due(Arc::clone(&self.0).lock_owned().await, every)
+    }
+
+    /// The turn, if nobody looks, nor has lately.
+    pub(super) fn try_take(&self, every: Duration) -> Option<Taken> {
+        Taken::if_due(Arc::clone(&self.0).try_lock_owned().ok()?, every)
+    }
+}
+
+impl Taken {
+    fn if_due(last: OwnedMutexGuard<Option<Look>>, every: Duration) -> Option<Self> {
+        let due = last.as_ref().is_none_or(|last| last.is_old(every));
+        due.then_some(Self(last))
+    }
+
+    pub(super) async fn look(mut self, look: impl Future<Output = storage::Result<()>>) {
         let began = Instant::now();
         let looked = look.await;
         let ended = Instant::now();
@@ -39,13 +55,7 @@ impl Turn {
                 Duration::ZERO
             }
         };
-        *last = Some(Look { ended, took });
-    }
-
-    /// Whether nobody looks, nor has lately.
-    pub(super) fn is_due(&self, every: Duration) -> bool {
-        let last = self.0.try_lock();
-        last.is_ok_and(|last| last.as_ref().is_none_or(|last| last.is_old(every)))
+        *self.0 = Some(Look { ended, took });
     }
 }
 
@@ -65,25 +75,26 @@ mod tests {
 
     /// Whether there was a look.
     async fn looks(turn: &Turn, took: Duration, outcome: storage::Result<()>) -> bool {
-        let mut looked = false;
+        let Some(turn) = turn.take(EVERY).await else {
+            return false;
+        };
         let look = async {
-            looked = true;
             sleep(took).await;
             outcome
         };
-        turn.take(EVERY, look).await;
-        looked
+        turn.look(look).await;
+        true
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_look_is_good_for_a_while_and_a_long_one_for_longer() {
         let turn = Turn::default();
-        assert!(turn.is_due(EVERY));
+        assert!(turn.try_take(EVERY).is_some());
         assert!(looks(&turn, Duration::ZERO, Ok(())).await);
-        assert!(!turn.is_due(EVERY));
+        assert!(turn.try_take(EVERY).is_none());
         assert!(!looks(&turn, Duration::ZERO, Ok(())).await);
         advance(EVERY).await;
-        assert!(turn.is_due(EVERY));
+        assert!(turn.try_take(EVERY).is_some());
         assert!(looks(&turn, Duration::from_secs(1), Ok(())).await);
         advance(EVERY).await;
         assert!(!looks(&turn, Duration::ZERO, Ok(())).await);

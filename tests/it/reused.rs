@@ -5,13 +5,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tower_tus::{
     TusService,
-    hooks::{Creation, Hook, Hooks, Notice, Rejection, Undelivered},
+    hooks::{Creation, EventKind, Hook, Hooks, Notice, Rejection, Undelivered},
+    service::ConcatParts,
 };
 
 use crate::support::{
@@ -107,9 +109,7 @@ async fn a_finish_is_told_although_an_earlier_one_of_the_id_is_told_late() {
         client.send(first).await.expect(201);
         wait::until_true("the hook", async || slow.told.load(SeqCst) == 1).await;
         client.delete("/files/one").await.expect(204);
-        // Events of two uploads of one id differ if they were made at different times.
-        let then = now();
-        wait::until_true("the time", async || now() != then).await;
+        next_millisecond().await;
         client.send(create("one", 3)).await.expect(201);
         slow.end.cancel();
         client.patch("/files/one", 0, b"def").await.expect(204);
@@ -122,6 +122,89 @@ async fn a_finish_is_told_although_an_earlier_one_of_the_id_is_told_late() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_part_of_the_same_id_is_not_removed_for_one_that_was_joined() {
+    let configure = |tus| named(tus).concat_parts(ConcatParts::Remove);
+    on_each_storage_with(configure, async |server, client| {
+        let mut events = server.tus().events();
+        let part = |length| create("part", length).header("Upload-Concat", "partial");
+        client.send(part(3)).await.expect(201);
+        client.patch("/files/part", 0, b"abc").await.expect(204);
+        let held = loop {
+            let event = tokio::time::timeout(wait::DEADLINE, events.next()).await;
+            let event = event.unwrap().unwrap().unwrap();
+            if event.kind == EventKind::Finished {
+                break event;
+            }
+        };
+        let join = Request::create().header("Upload-Concat", "final;/files/part");
+        client.send(join).await.expect(201);
+        client.delete("/files/part").await.expect(204);
+        next_millisecond().await;
+        client.send(part(5)).await.expect(201);
+        client.patch("/files/part", 0, b"de").await.expect(204);
+        drop(held);
+        server.tus().shutdown().await;
+        assert_eq!(client.offset("/files/part").await, 2);
+    })
+    .await;
+}
+
+/// Says no to whatever has more than three bytes, late.
+#[derive(Clone, Debug, Default)]
+struct Late {
+    asked: Arc<AtomicUsize>,
+    end: CancellationToken,
+}
+
+#[async_trait::async_trait]
+impl Hooks for Late {
+    fn wants(&self, hook: Hook) -> bool {
+        matches!(hook, Hook::PreCreate | Hook::PostReceive)
+    }
+
+    async fn pre_create(&self, creation: &mut Creation<'_>) -> Result<(), Rejection> {
+        take_name(creation)
+    }
+
+    async fn post_receive(&self, notice: &Notice) -> Result<(), Rejection> {
+        self.asked.fetch_add(1, SeqCst);
+        self.end.cancelled().await;
+        match notice.upload.offset {
+            ..=3 => Ok(()),
+            _ => Err(Rejection::unprocessable()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upload_of_the_same_id_is_not_stopped_for_an_earlier_one() {
+    for kind in Kind::ALL {
+        let late = Late::default();
+        let hooks = late.clone();
+        let server = Server::start(kind, move |tus| {
+            tus.hooks(hooks.clone()).progress_interval(Duration::ZERO)
+        });
+        let client = server.client();
+        client.send(create("one", 100)).await.expect(201);
+        client.patch("/files/one", 0, b"abcdef").await.expect(204);
+        wait::until_true("the hook", async || late.asked.load(SeqCst) == 1).await;
+        client.delete("/files/one").await.expect(204);
+        next_millisecond().await;
+        client.send(create("one", 100)).await.expect(201);
+        client.patch("/files/one", 0, b"de").await.expect(204);
+        late.end.cancel();
+        server.tus().shutdown().await;
+        assert_eq!(client.offset("/files/one").await, 2);
+    }
+}
+
+/// Two uploads of one id are told apart by when they were made.
+async fn next_millisecond() {
+    let then = now();
+    wait::until_true("the time", async || now() != then).await;
 }
 
 fn now() -> u128 {

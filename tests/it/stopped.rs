@@ -95,6 +95,24 @@ async fn a_stopped_creation_leaves_nothing_behind_and_is_told_once() {
 }
 
 #[tokio::test]
+async fn an_upload_is_whole_although_its_request_goes_on() {
+    let (stingy, recorder) = (Stingy::default(), Recorder::default());
+    stingy.may_say.cancel();
+    on_each_storage_with(stopped_by(&stingy, &recorder), async |server, client| {
+        let url = client.create(6).await;
+        let mut writer = client.connect().await;
+        let patch = Request::patch(&url, 0).chunked("abcdef", 6);
+        writer.write(patch.head_bytes()).await;
+        // Without the last chunk.
+        writer.write("6\r\nabcdef\r\n").await;
+        let answer = writer.response("PATCH").await.expect(204);
+        assert_eq!(answer.offset(), Some(6));
+        server.assert_stored(&url, b"abcdef").await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_upload_that_is_whole_cannot_be_stopped_any_more() {
     for kind in Kind::ALL {
         let (stingy, recorder) = (Stingy::default(), Recorder::default());

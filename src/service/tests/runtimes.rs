@@ -2,7 +2,10 @@
 
 use std::future::pending;
 
-use tokio::{runtime::Runtime, time};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time,
+};
 
 use super::*;
 
@@ -59,5 +62,29 @@ fn what_a_runtime_has_not_told_the_next_one_tells() {
         tus.recover().await.unwrap();
         until(async || told.load(Relaxed) == 2).await;
         tus.shutdown().await;
+    });
+}
+
+#[test]
+fn what_a_runtime_has_not_begun_to_tell_the_next_one_tells() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    let tus = TusService::new(MemoryStorage::new()).on_finish(move |_| {
+        count.fetch_add(1, Relaxed);
+        async { Ok(()) }
+    });
+    // It ends as soon as there is an answer: nothing else has had a turn.
+    let brief = Builder::new_current_thread().enable_all().build().unwrap();
+    brief.block_on(async {
+        let url = created(&tus, 3).await;
+        let pieces = stream::iter([Ok(Bytes::from_static(b"abc"))]);
+        let response = call(&tus, patch(&url, 0, pieces)).await;
+        assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    });
+    drop(brief);
+    assert_eq!(told.load(Relaxed), 0);
+    in_a_runtime(async {
+        tus.recover().await.unwrap();
+        until(async || told.load(Relaxed) == 1).await;
     });
 }
