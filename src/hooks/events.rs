@@ -17,8 +17,8 @@ use crate::protocol::Upload;
 
 /// What happens to the uploads of a service, from the subscription on.
 ///
-/// Nothing waits for whoever reads it, but the removal of a part whose finish is not dealt with. Who falls behind by more than 1,024 events misses the oldest, and is
-/// told how many. It ends with the service.
+/// No request and no hook waits for whoever reads it. Who falls behind by more than 1,024 events misses the oldest,
+/// and is told how many. It ends with the service.
 pub struct Events(ReusableBoxFuture<'static, Next>);
 
 type Next = (Result<Event, RecvError>, Receiver<Event>);

@@ -69,7 +69,9 @@ pub enum Forwarded {
 pub enum ConcatParts {
     /// They stay until they expire or are terminated, and may be used again.
     Keep,
-    /// They are removed.
+    /// They are removed; a part whose finish is still to be told
+    /// ([`post_finish`](crate::hooks::Hooks::post_finish)), once it was told. If the process that joined it has
+    /// ended by then, it stays until it expires ([`expires_after`](crate::TusService::expires_after)).
     Remove,
 }
 

@@ -15,7 +15,8 @@ use crate::protocol::{Error, Kind, Length, Limits, Upload, header::UPLOAD_LENGTH
 /// requests race.
 ///
 /// What others have done to the uploads that it knows of, it looks up before it refuses anybody, at most every
-/// two seconds for each owner: nobody is refused for what was finished or terminated elsewhere, or has expired.
+/// two seconds for each owner, or more seldom where looking takes long: so nobody is refused for long for what was
+/// finished or terminated elsewhere. What has expired does not count from the next look on.
 /// Of what others have created it learns when it counts again: every ten minutes while owners create uploads,
 /// and more seldom where counting takes longer than half a minute; in a bucket it is one request for each upload.
 /// Until then each node may let an owner have as much as the limits allow.

@@ -158,9 +158,9 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// is an error of the stream, which goes on.
     fn list(&self) -> BoxStream<'_, Result<Upload>>;
 
-    /// The uploads of [`list`](Self::list) that are unfinished, or parts of others, or still to be announced:
-    /// those that may expire, or have to be looked after when a crash has interrupted something. A storage that knows them without reading all
-    /// others may say so.
+    /// The uploads of [`list`](Self::list) that are unfinished, or parts of others, or still to be announced: those
+    /// that may expire, or have to be looked after when a crash has interrupted something. A storage that knows them
+    /// without reading all others may say so.
     fn pending(&self) -> BoxStream<'_, Result<Upload>> {
         let is_pending = |upload: &Result<Upload>| match upload {
             Ok(upload) => {
