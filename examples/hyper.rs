@@ -79,8 +79,10 @@ fn http() -> auto::Builder<TokioExecutor> {
     http.http1().timer(TokioTimer::new());
     http.http2()
         .timer(TokioTimer::new())
-        // Finds clients that are gone without a word.
+        // Finds clients that are gone without a word. A slow one is late with its answer, for it first
+        // reads what it was sent before.
         .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(120))
         // Metadata and lists of parts may be longer than the 16 KiB it takes otherwise.
         .max_header_list_size(256 << 10)
         // HTTP/2's own window lets an upload bring 1 MiB per round trip, whatever the line could carry.
