@@ -225,12 +225,12 @@ fn http() -> auto::Builder<TokioExecutor> {
     // are there. What is idle has an end in `Activity`, a body that stops in the service.
     http.http2()
         // A window is what is on its way, and what this process holds if it is slow to read. By
-        // default an upload brings 1 MiB per round trip; windows that adapt themselves grow to 16 MiB
-        // for each connection. TCP itself has about 3 MiB on its way by Linux' defaults
-        // (`tcp_rmem`), so with 4 MiB an upload is no slower than over HTTP/1.1; and one that is held
-        // back leaves half of the connection's window to the others.
+        // default an upload brings 1 MiB per round trip. TCP itself has about 3 MiB on its way by Linux'
+        // defaults (`tcp_rmem`), so with 4 MiB an upload is no slower than over HTTP/1.1. Three that
+        // are held back leave the others of the connection as much; of windows that adapt themselves
+        // one takes all.
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(2 * STREAM_WINDOW)
+        .initial_connection_window_size(4 * STREAM_WINDOW)
         // With the protocol's own frame of 16 KiB an upload costs twice the CPU time.
         .max_frame_size(1 << 20)
         // Metadata and lists of parts may be longer than the 16 KiB it takes otherwise.
