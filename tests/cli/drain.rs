@@ -9,7 +9,7 @@ use tempfile::tempdir;
 
 use crate::{
     shutdown::{PATIENT, stalled_download, wait_for_offset},
-    support::{Answer, Program, Request, connect, eventually, sample},
+    support::{Answer, Program, Request, accept, connect, eventually, sample},
 };
 
 const ADMIN: [&str; 2] = ["--admin-listen", "127.0.0.1:0"];
@@ -94,7 +94,7 @@ fn connections_are_told_while_hooks_are_waited_for() {
         .unwrap();
     assert_eq!(Answer::read(&mut client).status, 200);
     assert_eq!(Request::create(1).send(server.address).status, 201);
-    let asked = hooks.accept().unwrap();
+    let asked = accept(&hooks);
 
     server.signal("TERM");
     assert_eq!(client.read(&mut [0; 64]).unwrap(), 0, "closed");

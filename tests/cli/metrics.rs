@@ -288,6 +288,12 @@ fn the_manual_has_every_number() {
     for name in names {
         assert!(MANUAL.contains(&format!("`{name}`")), "{name}");
     }
+    let rows = MANUAL.lines().filter(|line| line.starts_with("| `tus"));
+    let told = rows.flat_map(|row| row.split('|').nth(1).unwrap().split(','));
+    let mut told: Vec<_> = told.map(str::trim).collect();
+    told.sort_unstable();
+    let twice = told.windows(2).find(|pair| pair[0] == pair[1]);
+    assert_eq!(twice, None, "one row each");
 }
 
 const MANUAL: &str = include_str!("../../docs/serve.md");

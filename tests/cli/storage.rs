@@ -3,11 +3,11 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
-    process::Command,
+    process::{Command, Stdio},
     thread,
 };
 
-use crate::support::{Output, tus};
+use crate::support::{Output, Running, accept, tus};
 
 /// `tus serve` on a bucket of a store at this address.
 fn serve_from(store: SocketAddr) -> Command {
@@ -57,23 +57,17 @@ fn a_store_that_refuses_ends_with_1_and_one_line() {
 #[test]
 fn a_signal_ends_the_wait_for_a_store() {
     let store = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut command = serve_from(store.local_addr().unwrap());
-    let child = command
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let command = serve_from(store.local_addr().unwrap());
+    let server = Running::start(command, Stdio::null());
     // It says nothing.
-    let _silent = store.accept().unwrap();
-    let send = |signal: &str| {
-        let pid = child.id().to_string();
-        let sent = Command::new("kill").args([signal, &pid]).status();
-        assert!(sent.expect("kill runs").success());
-    };
+    let _silent = accept(&store);
     // It is for later, and ends nothing.
-    send("-HUP");
-    send("-TERM");
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(stderr, "error: SIGTERM before the storage was open\n");
+    server.signal("HUP");
+    server.signal("TERM");
+    let output = server.wait();
+    assert_eq!(output.code, Some(1));
+    assert_eq!(
+        output.stderr,
+        "error: SIGTERM before the storage was open\n"
+    );
 }

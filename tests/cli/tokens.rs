@@ -6,7 +6,7 @@ use tempfile::tempdir;
 
 use crate::{
     metrics::value,
-    support::{Answer, Output, PATIENCE, Program, Request, eventually, sample, tus},
+    support::{Answer, Output, Program, Request, accept, eventually, sample, tus},
 };
 
 fn with(token: &str, request: Request) -> Request {
@@ -179,8 +179,7 @@ fn hook_servers_do_not_get_the_token() {
     let server = Program::serve("memory://", &args);
     let create = with("c2VjcmV0", Request::create(1)).header("X-App", "photos");
     assert_eq!(create.send(server.address).status, 201);
-    let (mut told, _) = hooks.accept().unwrap();
-    told.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut told = accept(&hooks);
     let mut message = String::new();
     while !message.contains("post-create") || !message.ends_with('}') {
         let mut piece = [0; 4096];

@@ -73,7 +73,7 @@ pub(in crate::service) fn described() {
     describe_counter!(
         HOOK_ERRORS,
         Unit::Count,
-        "Calls of hooks that failed, took too long or panicked, by hook; a refusal is no failure."
+        "Calls of hooks that failed, took too long, panicked or refused with 5xx, by hook."
     );
     for name in [
         BYTES_RECEIVED,

@@ -1,9 +1,9 @@
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
 };
 
-use super::PATIENCE;
+use super::{PATIENCE, eventually};
 
 /// A request over a connection of its own.
 #[derive(Debug, Clone)]
@@ -87,6 +87,21 @@ impl Request {
 #[track_caller]
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Waits for somebody to come, but not for ever. No read waits for ever either.
+#[track_caller]
+pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let stream = eventually("a connection", || match listener.accept() {
+        Ok((stream, _)) => Some(stream),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+        Err(error) => panic!("{error}"),
+    });
+    // Elsewhere than on Linux it is as its listener.
+    stream.set_nonblocking(false).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }

@@ -6,7 +6,7 @@ mod process;
 mod proxy;
 
 pub(crate) use client::{Running, World};
-pub(crate) use http::{Answer, Request, connect};
+pub(crate) use http::{Answer, Request, accept, connect};
 pub(crate) use process::{Output, Program, tus};
 pub(crate) use proxy::{Act, Proxy, Seen};
 

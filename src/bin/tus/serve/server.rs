@@ -5,7 +5,7 @@ use std::{convert::Infallible, future, io, pin::pin, sync::Arc, time::Duration};
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
 use tokio::{
@@ -221,20 +221,20 @@ impl Served {
 
 fn http() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
+    // No PINGs: their answers wait behind all that a slow client has not read yet, so they end clients that
+    // are there. What is idle has an end in `Activity`, a body that stops in the service.
     http.http2()
-        .timer(TokioTimer::new())
         // A window is what is on its way, and what this process holds if it is slow to read. By
-        // default an upload brings 1 MiB per round trip; windows that adapt themselves grow to 16 MiB
-        // for each connection. TCP itself has about 3 MiB on its way by Linux' defaults
-        // (`tcp_rmem`), so with 4 MiB an upload is no slower than over HTTP/1.1; and one that is held
-        // back leaves half of the connection's window to the others.
+        // default an upload brings 1 MiB per round trip. TCP itself has about 3 MiB on its way by Linux'
+        // defaults (`tcp_rmem`), so with 4 MiB an upload is no slower than over HTTP/1.1. Three that
+        // are held back leave the others of the connection as much; of windows that adapt themselves
+        // one takes all.
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(2 * STREAM_WINDOW)
+        .initial_connection_window_size(4 * STREAM_WINDOW)
         // With the protocol's own frame of 16 KiB an upload costs twice the CPU time.
         .max_frame_size(1 << 20)
         // Metadata and lists of parts may be longer than the 16 KiB it takes otherwise.
-        .max_header_list_size(256 << 10)
-        .keep_alive_interval(KEEP_ALIVE);
+        .max_header_list_size(256 << 10);
     http
 }
 
@@ -250,9 +250,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 const STREAM_WINDOW: u32 = 4 << 20;
-
-/// How often an HTTP/2 client is asked whether it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// How long an idle client may take to agree with the end of a connection. A request that was on its way
 /// is served.
