@@ -126,6 +126,11 @@ impl Record {
         if seen.course == Course::Open {
             seen.course = Course::Answered;
         }
+        // Who has gone, or been killed, tells nobody of it.
+        let delivered = match seen.course {
+            Course::GivenUp => Delivered::Perhaps,
+            _ => delivered,
+        };
         if !(200..300).contains(&reply.head.status()) {
             return;
         }
