@@ -35,9 +35,13 @@ impl TusService {
         let Kind::Final(concat) = upload.kind.clone() else {
             return Ok((upload, Reply::default()));
         };
+        // While it is not stored yet, this is what shows that it is not gone either.
+        let making = self.engine.sessions.try_claim(&upload.id);
         // Before the parts are looked at: one may be finished, or released, just now.
         self.engine.wait_for(&upload);
-        if let Err(error) = self.register_final(&mut upload, &concat).await {
+        let registered = self.register_final(&mut upload, &concat).await;
+        drop(making);
+        if let Err(error) = registered {
             self.forget_final(&upload, &error).await;
             let before = match error {
                 Error::Part(PartError::NotFound) => self.joined_before(&upload, &concat).await,

@@ -107,6 +107,10 @@ impl TusService {
     /// Final uploads that were not found: another node may have joined or removed them.
     async fn forget_joined(&self, finals: HashSet<UploadId>) {
         for id in finals {
+            // One that is being made, or joined, just now needs its parts.
+            let Some(_claim) = self.engine.sessions.try_claim(&id) else {
+                continue;
+            };
             match self.engine.storage.load(&id).await {
                 Ok(upload) if upload.is_pending_final() => {}
                 Ok(_) | Err(storage::Error::NotFound(_)) => self.engine.forget_waiting(&id),

@@ -1,4 +1,4 @@
-//! What a crash left behind, and has expired meanwhile.
+//! What a crash, or another node, left behind.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     hooks::{Finish, Hook, Hooks, Rejection},
-    protocol::{Length, Upload},
+    protocol::{Concat, Kind, Length, Upload, UploadId},
     storage::AppendMode,
 };
 
@@ -69,4 +69,23 @@ async fn nothing_that_is_whole_is_swept_before_somebody_has_tried_to_finish_it()
         async move { finished }
     });
     assert_eq!(finished.count().await, MANY);
+}
+
+#[tokio::test]
+async fn parts_are_kept_for_a_final_that_is_being_made_and_not_for_one_that_is_gone() {
+    let tus = TusService::new(MemoryStorage::new());
+    let part: UploadId = "part".parse().unwrap();
+    let mut joined = Upload::new(
+        "final".parse().unwrap(),
+        Length::Deferred,
+        SystemTime::now(),
+    );
+    joined.kind = Kind::Final(Concat::new("final;part", vec![part.clone()]));
+    let making = tus.engine.sessions.try_claim(&joined.id);
+    tus.engine.wait_for(&joined);
+    tus.recover().await.unwrap();
+    assert!(tus.engine.is_waited_for(&part));
+    drop(making);
+    tus.recover().await.unwrap();
+    assert!(!tus.engine.is_waited_for(&part));
 }
