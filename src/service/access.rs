@@ -24,17 +24,18 @@ impl TusService {
         if self.config.owner.is_none() && !self.config.hooks.wants(Hook::Authorize) {
             return Ok(());
         }
-        let upload = match (operation, subject(operation, path)) {
-            (Operation::Append(append), _) => self.glance(&append.id).await?,
-            (_, Some(id)) => self.there(&id).await?,
+        let subject = subject(operation, path);
+        let upload = match (operation, &subject) {
+            (Operation::Append(_), Some(id)) => self.glance(id).await?,
+            (_, Some(id)) => self.there(id).await?,
             (_, None) => None,
         };
-        let asked = upload.is_some();
         // To others it does not exist.
         let upload = self.own(upload, request)?;
         let access = Access::new(operation, request, upload.as_ref());
         self.config.hooks.authorize(&access).await?;
-        if asked && upload.is_none() && *operation != Operation::Discover {
+        // Also if there was none: it may be made by others from now on.
+        if subject.is_some() && upload.is_none() && *operation != Operation::Discover {
             return Err(Error::NotFound);
         }
         match operation {

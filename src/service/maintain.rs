@@ -217,16 +217,16 @@ impl TusService {
         let Some(_claim) = self.engine.sessions.try_claim(&upload.id) else {
             return false;
         };
-        let storage = &self.engine.storage;
-        let still_expired = match storage.load(&upload.id).await {
-            Ok(upload) => upload.is_expired(SystemTime::now()),
-            Err(_) => false,
-        };
-        if still_expired && sweep == Sweep::Real {
-            tracing::debug!(id = %upload.id, "upload expired");
-            return self.remove(upload, EventKind::Expired).await.is_ok();
+        match self.engine.storage.load(&upload.id).await {
+            Ok(now) if self.may_expire(&now) => {
+                if sweep == Sweep::Dry {
+                    return true;
+                }
+                tracing::debug!(id = %now.id, "upload expired");
+                self.remove(&now, EventKind::Expired).await.is_ok()
+            }
+            _ => false,
         }
-        still_expired
     }
 }
 
